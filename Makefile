@@ -1,0 +1,104 @@
+# `make help` lists what there is. PYTHON chooses the interpreter: make book PYTHON=python3.12
+PYTHON   ?= python3
+VENV     ?= .venv
+BIN      := $(VENV)/bin
+# empty: warnings are shown; .ci/run passes "-W -n --keep-going", which turns them into errors
+SPHINXOPTS ?=
+# one process per core is enough for small images; torch would otherwise start threads on top
+TEST_ENV := OMP_NUM_THREADS=1 TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1
+CELL_TIMEOUT ?= 300
+WORKERS  ?= 2
+
+CHAPTERS := $(sort $(wildcard book/*.ipynb))
+EXECUTED := $(CHAPTERS:%=_build/executed/%)
+PAGES    := _config.yml _toc.yml $(wildcard book/*.md book/*.bib)
+LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test book html test lab lint format notebooks address clean distclean
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+# -- environment: each step leaves a stamp, and runs again when what it depends on has changed --
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] and "hsem needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	touch $@
+
+# torch first and alone: it is the large one, and the others then find it in place
+$(VENV)/.torch: $(VENV)/.created constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	touch $@
+
+$(VENV)/.book: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.book
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book,test]'
+	touch $@
+
+$(VENV)/.lab: $(VENV)/.book
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book,lab]'
+	touch $@
+
+# MathJax and the widget renderer, so that the pages need no internet
+$(VENV)/.assets: $(VENV)/.book book/_tools/assets.py
+	$(BIN)/python book/_tools/assets.py
+	touch $@
+
+setup: $(VENV)/.book $(VENV)/.assets  ## create .venv with the pinned versions, fetch the page assets
+setup-test: setup $(VENV)/.test  ## the same with what the tests need
+
+# -- the book --
+
+book: setup $(EXECUTED) $(PAGES:%=_build/executed/%)  ## run every chapter here, then build the pages
+	rm -rf _build/html
+	$(BIN)/jupyter-book build _build/executed --path-output . --all -q $(SPHINXOPTS)
+	@echo "The book is at $(abspath _build/html/index.html)"
+
+_build/executed/%.ipynb: %.ipynb $(LIBRARY) book/_tools/execute.py | setup
+	@mkdir -p $(@D)
+	$(BIN)/python book/_tools/execute.py --timeout $(CELL_TIMEOUT) --output $@ $<
+
+_build/executed/%: %
+	@mkdir -p $(@D)
+	cp $< $@
+
+html: setup  ## build the pages from the stored outputs (seconds)
+	rm -rf _build/html
+	$(BIN)/jupyter-book build . --all -q $(SPHINXOPTS)
+	@echo "The book is at $(abspath _build/html/index.html)"
+
+lab: setup $(VENV)/.lab  ## open the chapters in JupyterLab
+	$(BIN)/jupyter-lab book
+
+notebooks: setup  ## run chapters again and store their outputs (ONLY="book/hspace.ipynb" for one)
+	$(BIN)/python book/_tools/execute.py --timeout $(CELL_TIMEOUT) $(or $(ONLY),$(CHAPTERS))
+
+# -- checks --
+
+test: setup-test lint html  ## everything: ruff, mypy, pytest, and every chapter executed
+	$(TEST_ENV) $(BIN)/python -m pytest tests $(CHAPTERS) --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=$(CELL_TIMEOUT) -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)
+
+lint: $(VENV)/.test  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+address:  ## move to another repository: make address NEW=https://github.com/OWNER/NAME
+	$(PYTHON) book/_tools/address.py $(NEW)
+
+clean:  ## remove what was built
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+distclean: clean  ## ... and the environment
+	rm -rf $(VENV) hsem.egg-info book/_static/vendor
