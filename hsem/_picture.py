@@ -1,0 +1,245 @@
+"""Images as arrays, sheets of images with labels, and the picture object a notebook shows."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+# Grey that can be read on white and on the dark theme (contrast 4.5 and 4.1): labels are drawn
+# on a transparent ground so that one picture serves both.
+INK = (118, 118, 118, 255)
+GAP = 2  # pixels between images
+CELL = 128  # an image smaller than this is shown enlarged, in CSS pixels
+PAGE = 720  # width of a page of the book in CSS pixels; wider pictures are shown shrunk
+
+
+def to_uint8(images: Tensor | np.ndarray) -> np.ndarray:
+    """Turn images in [-1, 1] into bytes, channels last.
+
+    Parameters
+    ----------
+    images : (..., 3, H, W) or, for grey, (..., 1, H, W); values outside [-1, 1] are clipped,
+        uint8 is passed on unchanged
+
+    Returns
+    -------
+    uint8 array of shape (..., H, W, 3)
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one, or a value is not finite.
+    """
+    array = images.detach().float().cpu().numpy() if is_float(images) else np.asarray(images)
+    if array.ndim < 3 or array.shape[-3] not in (1, 3):
+        raise ValueError(
+            f"images must have shape (..., 3, H, W) or (..., 1, H, W), got {tuple(array.shape)}; "
+            "move the channels to the third axis from the end"
+        )
+    if array.dtype != np.uint8:
+        if not np.isfinite(array).all():
+            raise ValueError("images must be finite, got NaN or infinity; look where they arose")
+        array = np.round((np.clip(array, -1, 1) + 1) * 127.5).astype(np.uint8)
+    array = np.moveaxis(array, -3, -1)
+    return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array
+
+
+def is_float(images: Tensor | np.ndarray) -> bool:
+    """Whether this is a torch tensor of floating point (numpy knows no bfloat16)."""
+    return isinstance(images, Tensor) and images.is_floating_point()
+
+
+def checked_alt(alt: str) -> str:
+    """The alternative text, if it can serve a reader who does not see the picture."""
+    if not isinstance(alt, str) or len(alt.strip()) < 10:
+        raise ValueError(
+            f"alt must be a sentence that says what the picture shows, got {alt!r}; "
+            'for example alt="eight samples; the faces turn from left to right"'
+        )
+    return " ".join(alt.split())
+
+
+def tick(value: Any, signed: bool = False) -> str:
+    """A number as short text (1.0 -> '1', 0.30000000000000004 -> '0.3'); other things by str."""
+    if isinstance(value, str) or not np.isscalar(value):
+        return str(value)
+    value = round(float(value), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
+    text = f"{value:.4g}"
+    return f"+{text}" if signed and value > 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def ticks(values: Sequence[Any]) -> list[str]:
+    """Texts for the positions of a slider or the rows of a strip, with signs if one is negative."""
+    signed = any(not isinstance(v, str) and np.isscalar(v) and float(v) < 0 for v in values)
+    return [tick(v, signed) for v in values]
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    import matplotlib  # its DejaVu Sans has the Greek letters of the paper
+
+    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), size)
+
+
+def sheet(
+    images: np.ndarray,
+    cols: int,
+    *,
+    labels: Sequence[str] | None = None,
+    col_labels: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
+    zoom: int = 1,
+    smooth: bool = True,
+    width: int | None = None,
+) -> Image.Image:
+    """Lay images out in rows of `cols`, with labels below each, above columns, beside rows.
+
+    Parameters
+    ----------
+    images : (n, H, W, 3) uint8
+    zoom : pixels of the sheet per pixel of an image; letters need more than small images do
+    width : CSS pixels at which one image will be seen, from which the size of letters follows
+
+    Returns
+    -------
+    An RGBA image, transparent where there is neither image nor letter.
+    """
+    n, h, w = images.shape[:3]
+    rows = -(-n // cols)
+    for name, texts, expected in (
+        ("labels", labels, n),
+        ("col_labels", col_labels, cols),
+        ("row_labels", row_labels, rows),
+    ):
+        if texts is not None and len(texts) != expected:
+            raise ValueError(f"{name} must hold {expected} texts, got {len(texts)}")
+    h, w = h * zoom, w * zoom
+    # letters of 13 CSS pixels after a wide sheet was shrunk to the page
+    shrink = max(1.0, cols * (width or w) / PAGE)
+    size = max(8, round(13 * shrink * w / (width or w)))
+    pen = ImageDraw.Draw(Image.new("RGBA", (1, 1)))
+
+    def extent(text: str, size: int) -> tuple[int, int]:
+        left, _, right, bottom = pen.multiline_textbbox((0, 0), text, font=_font(size))
+        return int(right - left), int(bottom)
+
+    line = extent("Ág", size)[1] + size // 4
+
+    def depth(texts: Sequence[str] | None) -> int:
+        return line * max(t.count("\n") + 1 for t in texts) if texts else 0
+
+    left = max(extent(t, size)[0] for t in row_labels) + size // 2 if row_labels else 0
+    top, below = depth(col_labels), depth(labels)
+    step_x, step_y = w + GAP * zoom, h + below + GAP * zoom
+    canvas = Image.new(
+        "RGBA", (left + cols * step_x - GAP * zoom, top + rows * step_y - GAP * zoom), (0, 0, 0, 0)
+    )
+    pen = ImageDraw.Draw(canvas)
+
+    def write(text: str, x: float, y: float, room: int, anchor: str) -> None:
+        fitting = size
+        while fitting > size // 2 and extent(text, fitting)[0] > room:
+            fitting -= 1
+        pen.multiline_text(
+            (x, y), text, INK, font=_font(fitting), anchor=anchor, align="center", spacing=size // 4
+        )
+
+    kernel = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+    for i, image in enumerate(images):
+        x, y = left + i % cols * step_x, top + i // cols * step_y
+        canvas.paste(Image.fromarray(image).resize((w, h), kernel), (x, y))
+        if labels:
+            write(labels[i], x + w / 2, y + h + size // 8, step_x, "ma")
+    for j, text in enumerate(col_labels or ()):
+        write(text, left + j * step_x + w / 2, 0, step_x, "ma")
+    for r, text in enumerate(row_labels or ()):
+        write(text, left - size // 2, top + r * step_y + h / 2, left, "rm")
+    return canvas
+
+
+def encode(image: Image.Image, fmt: str, **options: Any) -> str:
+    """The image file as base64 text. WebP keeps transparency, JPEG gets a white ground."""
+    if fmt == "JPEG":
+        image = flattened(image)
+        options = {"quality": 88, "subsampling": 0, "optimize": True} | options
+    elif fmt == "WEBP":
+        options = {"quality": 85, "method": 6} | options
+        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+            image = image.convert("RGB")
+    buffer = io.BytesIO()
+    image.save(buffer, fmt, **options)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def flattened(image: Image.Image) -> Image.Image:
+    """The image on white."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    ground = Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground
+
+
+def img_tag(
+    image: Image.Image, alt: str, width: int, *, crisp: bool = False, lossless: bool = False
+) -> str:
+    """An `<img>` that carries its picture with it, at most as wide as the page."""
+    data = encode(image, "WEBP", lossless=True) if lossless else encode(image, "WEBP")
+    rendering = ";image-rendering:pixelated" if crisp else ""
+    return (
+        f'<img class="hsem-frame" alt="{html.escape(alt)}" width="{width}" '
+        f'style="max-width:100%;height:auto{rendering}" src="data:image/webp;base64,{data}">'
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture that a notebook shows together with its alternative text.
+
+    Attributes
+    ----------
+    image : PIL image
+    alt : what the picture shows, for a reader who does not see it
+    width : CSS pixels
+    caption : text below the picture, or empty
+    crisp : enlarge pixels as squares
+    lossless : for drawings, whose thin lines suffer from lossy compression
+    """
+
+    image: Image.Image
+    alt: str
+    width: int
+    caption: str = ""
+    crisp: bool = False
+    lossless: bool = False
+
+    def __repr__(self) -> str:
+        return f"Picture({self.alt!r})"
+
+    def _repr_html_(self) -> str:
+        tag = img_tag(self.image, self.alt, self.width, crisp=self.crisp, lossless=self.lossless)
+        caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
+        return f'<figure class="hsem-figure">{tag}{caption}</figure>'
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        # The book, JupyterLab and Colab take the HTML; viewers that strip it take the image.
+        kind, fmt = ("image/png", "PNG") if self.lossless else ("image/jpeg", "JPEG")
+        fallback = {kind: encode(flattened(self.image), fmt)}
+        return {"text/html": self._repr_html_(), "text/plain": self.alt} | fallback
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture to a file; the ending chooses the format."""
+        path = Path(path)
+        opaque = path.suffix.lower() in {".jpg", ".jpeg"}
+        (flattened(self.image) if opaque else self.image).save(path)
