@@ -1,0 +1,48 @@
+"""Directions in the semantic latent space ("h-space") of diffusion models.
+
+A readable and tested implementation of Haas, Huberman-Spiegelglas, Mulayoff, Grasshof, Brandt
+and Michaeli, "Discovering Interpretable Directions in the Semantic Latent Space of Diffusion
+Models" (2024).
+
+    import hsem
+    model = hsem.load()
+    samples = hsem.sample(model, seeds=range(8))
+    samples.images, samples.h_seq
+"""
+
+from ._version import __version__
+from .directions import Direction, project_out, provenance_of, random_like, spread_over_steps
+from .edits import Edit, add, between, blend, chain, masked, only_at, swap
+from .models import KNOWN, default_device, load, tiny_unet
+from .sampling import Samples, Step, draw_noise, sample, sample_steps
+from .schedule import Schedule
+from .unet import Context, HSpaceUNet
+
+__all__ = [
+    "KNOWN",
+    "Context",
+    "Direction",
+    "Edit",
+    "HSpaceUNet",
+    "Samples",
+    "Schedule",
+    "Step",
+    "__version__",
+    "add",
+    "between",
+    "blend",
+    "chain",
+    "default_device",
+    "draw_noise",
+    "load",
+    "masked",
+    "only_at",
+    "project_out",
+    "provenance_of",
+    "random_like",
+    "sample",
+    "sample_steps",
+    "spread_over_steps",
+    "swap",
+    "tiny_unet",
+]
