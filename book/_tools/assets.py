@@ -13,25 +13,27 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 VENDOR = Path(__file__).resolve().parents[1] / "_static" / "vendor"
-FONTS = "output/chtml/fonts/woff-v2/"
-
-# package, SHA-256 of its tarball, {path prefix in the tarball: path below vendor/}, licence
-PACKAGES = [
+# package, SHA-256 of its tarball, {pattern in the tarball: folder below vendor/}, licence
+PACKAGES: list[tuple[str, str, dict[str, str], str]] = [
     (
         "@jupyter-widgets/html-manager@1.0.15",
         "2b9d65cb7913e1c7d671757a10008b32c9c2448d4429513371e55c07d6107638",
-        {"package/dist/embed.js": "embed.js"},
-        "BSD-3-Clause",
+        # its style sheet names icon fonts, which the icons of the page's own theme set off
+        {"package/dist/embed.js": ".", "package/dist/*.woff2": "."},
+        "BSD-3-Clause (icon fonts: SIL OFL 1.1)",
     ),
     (
         "mathjax@3.2.2",
         "1b9c0a1c44df864e915690558e72adb9cc5203360daefd385084ced3b6c64c09",
         {
-            "package/es5/tex-mml-chtml.js": "mathjax/tex-mml-chtml.js",
-            f"package/es5/{FONTS}": f"mathjax/{FONTS}",
+            "package/es5/tex-mml-chtml.js": "mathjax",
+            "package/es5/output/chtml/fonts/woff-v2/*": "mathjax/output/chtml/fonts/woff-v2",
+            # \boldsymbol and others are loaded when first met
+            "package/es5/input/tex/extensions/*": "mathjax/input/tex/extensions",
         },
         "Apache-2.0",
     ),
@@ -62,16 +64,14 @@ def fetch(package: str, sha256: str, wanted: dict[str, str], into: Path) -> None
             raise ValueError(f"{package} has SHA-256 {got}, expected {sha256}; not used")
         with tarfile.open(tarball) as archive:
             for member in archive.getmembers():
-                for prefix, target in wanted.items():
-                    if not member.isfile() or not member.name.startswith(prefix):
-                        continue
-                    if prefix != member.name and not prefix.endswith("/"):
-                        continue  # embed.js, but not embed.js.map
-                    path = into / (target + member.name.removeprefix(prefix))
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    source = archive.extractfile(member)
-                    assert source is not None  # it is a file
-                    path.write_bytes(source.read())
+                folder_of = [f for glob, f in wanted.items() if fnmatchcase(member.name, glob)]
+                if not member.isfile() or not folder_of:
+                    continue
+                path = into / folder_of[0] / Path(member.name).name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                source = archive.extractfile(member)
+                assert source is not None  # it is a file
+                path.write_bytes(source.read())
 
 
 def main() -> int:

@@ -42,7 +42,6 @@ class Client(NotebookClient):
 
 def execute(nb: NotebookNode, folder: Path, name: str, timeout: int) -> None:
     """Run all cells in a fresh kernel, with `folder` as the working directory."""
-    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of the chapter; ours is told otherwise
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     for cell in nb.cells:
         if cell.cell_type == "code":
@@ -53,10 +52,11 @@ def execute(nb: NotebookNode, folder: Path, name: str, timeout: int) -> None:
         timeout=timeout,
         kernel_name="python3",
         store_widget_state=True,
+        extra_arguments=["--log-level=40"],  # no word about the unencrypted loopback connection
         resources={"metadata": {"path": str(folder)}},
     )
     total = sum(cell.cell_type == "code" for cell in nb.cells)
-    with tqdm(total=total, desc=name, unit="cell", disable=False) as client.bar:
+    with tqdm(total=total, desc=name, unit="cell") as client.bar:
         client.execute()
 
 
@@ -79,10 +79,18 @@ def normalise(nb: NotebookNode, name: str) -> None:
         for key in ("execution", "collapsed", "scrolled"):
             cell.metadata.pop(key, None)
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            cell.outputs = [
+                o for o in cell.outputs if o.get("name") != "stderr" and not is_progress_bar(o)
+            ]
             for output in cell.outputs:
                 _scrub(output)
     _renumber_widgets(nb, name)
+
+
+def is_progress_bar(output: NotebookNode) -> bool:
+    """Whether this is a bar of tqdm: on a page it would stand still for ever."""
+    plain = output.get("data", {}).get("text/plain", "")
+    return VIEW in output.get("data", {}) and re.search(r"\[\d\d:\d\d[<,]", plain) is not None
 
 
 def _scrub(output: NotebookNode) -> None:
