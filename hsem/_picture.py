@@ -74,7 +74,7 @@ def tick(value: Any, signed: bool = False) -> str:
     if isinstance(value, str) or not np.isscalar(value):
         return str(value)
     value = round(float(value), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
-    text = f"{value:.4g}"
+    text = f"{value:.3g}"
     return f"+{text}" if signed and value > 0 else text.replace("-", "\N{MINUS SIGN}")
 
 

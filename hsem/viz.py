@@ -253,6 +253,8 @@ def board(
     scale = _scale(array, scale)
     options = [ticks(v) for v in values]
     first = tuple(_nearest_zero(v) for v in values) if start is None else tuple(start)
+    if len(first) != k or not all(0 <= i < n for i, n in zip(first, expected, strict=True)):
+        raise ValueError(f"start must hold one position per slider, below {expected}, got {first}")
 
     def tag(images: np.ndarray, at: Sequence[str]) -> str:
         picture = sheet(images, cols)
@@ -287,7 +289,7 @@ def _contact_sheet(
 ) -> Picture:
     """The frames as one still picture: of a slider every row, of a board its first image."""
     if len(options) == 1:
-        rows = np.unique(np.linspace(0, len(array) - 1, min(len(array), 9)).round().astype(int))
+        rows = np.unique(np.linspace(0, len(array) - 1, min(len(array), 11)).round().astype(int))
         images, across = array[rows], None
         down = [f"{labels[0]} {options[0][i]}" for i in rows]
     else:  # two sliders as rows and columns; a third one stays where it starts
