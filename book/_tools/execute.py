@@ -40,6 +40,14 @@ class Client(NotebookClient):
         return result
 
 
+def read(path: Path) -> NotebookNode:
+    """The notebook as it is; `nbformat.read` would give cells with equal ids random ones."""
+    nb = nbformat.v4.reads_json(path.read_text(encoding="utf-8"))
+    if nb.nbformat != 4:
+        raise ValueError(f"{path} is a notebook of format {nb.nbformat}; save it as format 4")
+    return nb
+
+
 def execute(nb: NotebookNode, folder: Path, name: str, timeout: int) -> None:
     """Run all cells in a fresh kernel, with `folder` as the working directory."""
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -173,7 +181,7 @@ def reachable(state: dict[str, Any], shown: list[str]) -> list[str]:
 
 def run(source: Path, target: Path, timeout: int) -> str | None:
     """Execute one notebook and write it; returns what went wrong, or None."""
-    nb = nbformat.read(source, as_version=4)
+    nb = read(source)
     started = time.perf_counter()
     try:
         execute(nb, source.parent, source.stem, timeout)

@@ -18,6 +18,9 @@ from PIL import Image
 from hsem import viz
 from hsem._picture import tick, ticks
 
+# ipywidgets 7 has none; what is used instead is tested at the end
+needs_stack = pytest.mark.skipif(not hasattr(ipywidgets, "Stack"), reason="needs ipywidgets 8")
+
 ALT = "shades of grey, darker from left to right"
 
 
@@ -173,6 +176,7 @@ def test_bad_shapes_and_counts_are_named() -> None:
 # -- sliders with a Stack (ipywidgets 8) ---------------------------------------------------------
 
 
+@needs_stack
 def test_slider_links_its_index_to_a_stack_of_all_frames(
     frames: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +195,7 @@ def test_slider_links_its_index_to_a_stack_of_all_frames(
         assert alt_of(child.value) == f"{ALT}; darkness {slider.options[i]}"
 
 
+@needs_stack
 def test_board_nests_stacks_in_the_order_of_its_sliders() -> None:
     values = [range(2), range(3), range(4)]
     shades = torch.linspace(-1, 1, 24).reshape(2, 3, 4, 1, 1, 1, 1)
@@ -208,6 +213,7 @@ def test_board_nests_stacks_in_the_order_of_its_sliders() -> None:
     assert top.selected_index == 1
 
 
+@needs_stack
 def test_a_viewer_without_widgets_gets_a_contact_sheet(frames: torch.Tensor) -> None:
     film = viz.slider(frames, range(5), "darkness", alt=ALT)
     bundle = film._repr_mimebundle_()
@@ -220,6 +226,7 @@ def test_a_viewer_without_widgets_gets_a_contact_sheet(frames: torch.Tensor) -> 
     assert board.contact_sheet.image.height < still.height
 
 
+@needs_stack
 def test_page_weight_stays_small() -> None:
     """Three sliders of 11 frames of eight portraits of 64 pixels: under half a megabyte."""
     generator = torch.Generator().manual_seed(0)
@@ -262,6 +269,7 @@ def test_live_slider_tells_what_went_wrong() -> None:
     assert "RuntimeError: out of &lt;memory&gt;" in of_type(film, ipywidgets.HTML)[-1].value
 
 
+@needs_stack
 def test_without_stack_python_swaps_the_frame(
     frames: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+collect_ignore = ["fixtures"]  # nbval would run it; the browser tests do
