@@ -37,10 +37,11 @@ UNET: dict[str, Any] = dict(
     in_channels=3,
     out_channels=3,
     layers_per_block=1,
-    block_out_channels=(32, 64, 128, 256),
+    block_out_channels=(16, 32, 64, 128),
     down_block_types=("DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
     up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"),
-    norm_num_groups=32,
+    norm_num_groups=8,
+    resnet_time_scale_shift="scale_shift",
     attention_head_dim=None,
 )
 SCHEDULER: dict[str, Any] = dict(
@@ -91,14 +92,22 @@ def draw_timesteps(n: int, steps: int, generator: torch.Generator) -> Tensor:
 
 
 def orthogonalise(m: Tensor, rounds: int = 5) -> Tensor:
-    """Nearest (semi-)orthogonal matrix, roughly, by Jordan's quintic Newton-Schulz iteration."""
-    x = m.bfloat16()
+    """Nearest (semi-)orthogonal matrix, roughly, by Jordan's quintic Newton-Schulz iteration.
+
+    The iteration multiplies from one side by polynomials in X Xᵀ, so it runs on that small square
+    matrix, and X is touched twice instead of ten times: a third of the time for our kernels.
+    """
+    x = m.float()
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
+    a, eye = x @ x.T, torch.eye(len(x), device=x.device)
+    q = eye
     for _ in range(rounds):
-        a = x @ x.T
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+        p = 3.4445 * eye - 4.7750 * a + 2.0315 * (a @ a)
+        q = p @ q
+        a = p @ a @ p
+    x = q @ x
     return (x.T if tall else x).to(m.dtype)
 
 
@@ -318,7 +327,7 @@ def main() -> None:
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--optimizer", choices=("adamw", "muon"), default="muon")
     p.add_argument("--lr", type=float, default=0.01, help="of Muon (AdamW part: a twentieth of it)")
-    p.add_argument("--ema", type=float, default=0.9995)
+    p.add_argument("--ema", type=float, default=0.999)
     p.add_argument("--init", help="safetensors weights to start a new run from")
     p.add_argument("--device", help="cuda or cpu; default: cuda where there is one")
     p.add_argument("--seed", type=int, default=0)
