@@ -253,7 +253,7 @@ class HSpacePCA:
             "scale_unit": "one standard deviation of h along the component",
         }
         grid = grid.timesteps if isinstance(grid, Schedule) else checked_timesteps(grid)
-        return Direction(delta, grid, "pca", {**(self.provenance_ or {}), **facts})
+        return Direction(delta.cpu(), grid, "pca", {**(self.provenance_ or {}), **facts})
 
     # ----------------------------------------------------------------------------------- files
 
