@@ -10,12 +10,13 @@ Models" (2024).
     samples.images, samples.h_seq
 """
 
+from . import classifier, datasets
 from ._version import __version__
 from .directions import Direction, project_out, provenance_of, random_like, spread_over_steps
 from .edits import Edit, add, between, blend, chain, masked, only_at, swap
 from .models import KNOWN, default_device, load, tiny_unet
 from .sampling import Samples, Step, draw_noise, sample, sample_steps
-from .schedule import Schedule
+from .schedule import Schedule, add_noise
 from .unet import Context, HSpaceUNet
 
 __all__ = [
@@ -29,9 +30,12 @@ __all__ = [
     "Step",
     "__version__",
     "add",
+    "add_noise",
     "between",
     "blend",
     "chain",
+    "classifier",
+    "datasets",
     "default_device",
     "draw_noise",
     "load",

@@ -172,7 +172,8 @@ def encode(image: Image.Image, fmt: str, **options: Any) -> str:
     """The image file as base64 text. WebP keeps transparency, JPEG gets a white ground."""
     if fmt == "JPEG":
         image = flattened(image)
-        options = {"quality": 88, "subsampling": 0, "optimize": True} | options
+        # not optimize=True: it needs the whole file in one buffer, which noise outgrows
+        options = {"quality": 88, "subsampling": 0} | options
     elif fmt == "WEBP":
         options = {"quality": 85, "method": 6} | options
         if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):

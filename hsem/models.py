@@ -62,7 +62,7 @@ def load(
     --------
     >>> model = load(device="cpu")
     >>> model.h_shape
-    (256, 8, 8)
+    (128, 8, 8)
     """
     folder, name = None, type(source).__name__
     if isinstance(source, (str, Path)):

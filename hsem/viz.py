@@ -15,12 +15,15 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from . import _anatomy
 from ._film import Film, film
 from ._picture import CELL, Picture, checked_alt, img_tag, sheet, tick, ticks, to_uint8
+from .unet import HSpaceUNet
 
 __all__ = [
     "Film",
     "Picture",
+    "anatomy",
     "board",
     "figure",
     "grid",
@@ -139,6 +142,16 @@ def figure(drawing: Any, *, alt: str, width: int | None = None, caption: str = "
     plt.close(drawing)
     image = Image.open(buffer).convert("RGB")
     return Picture(image, checked, width or image.width // 2, caption, lossless=True)
+
+
+def anatomy(model: HSpaceUNet, *, caption: str = "") -> Picture:
+    """The model's U-Net as a drawing, from its module tree and the shapes that flow (fig. 10).
+
+    Height is resolution, width is channels, numbers are (C, h, w) and millions of parameters;
+    dashed arrows are skip connections.
+    """
+    blocks = _anatomy.measure(model)
+    return figure(_anatomy.draw(blocks), alt=_anatomy.describe(model, blocks), caption=caption)
 
 
 def slider(

@@ -72,9 +72,14 @@ def real_or_fake(real: Tensor, fake: Tensor, epochs: int = 6, seed: int = 0) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the network's first weights; the caller's generator is untouched
         net = nn.Sequential(
-            *(layer for i, o in ((3, 16), (16, 32), (32, 64)) for layer in (
-                nn.Conv2d(i, o, 3, 2, 1), nn.BatchNorm2d(o), nn.ReLU())),
-            nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(256, 1),
+            *(
+                layer
+                for i, o in ((3, 16), (16, 32), (32, 64))
+                for layer in (nn.Conv2d(i, o, 3, 2, 1), nn.BatchNorm2d(o), nn.ReLU())
+            ),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(256, 1),
         )
     opt = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=1e-2)
     for _ in range(epochs):
@@ -133,25 +138,39 @@ def evaluate(data: Path, out: Path, n: int, steps: int, model_folder: str | None
     near_fake, index = nearest(fake[:32], train)
     near_held, _ = nearest(real[:200], train)
     metrics = {
-        "samples": n, "steps": steps, "eta": 1.0, "model": model.fingerprint,
-        "held_out": len(real), "training_portraits": len(train),
-        "ks": ks, "ks_two_halves_of_real": ks_real,
+        "samples": n,
+        "steps": steps,
+        "eta": 1.0,
+        "model": model.fingerprint,
+        "held_out": len(real),
+        "training_portraits": len(train),
+        "ks": ks,
+        "ks_two_halves_of_real": ks_real,
         "frechet": round(frechet_distance(feature_real, feature_fake), 4),
         "frechet_two_halves_of_real": round(
-            frechet_distance(feature_real[:half], feature_real[half:]), 4),
+            frechet_distance(feature_real[:half], feature_real[half:]), 4
+        ),
         "real_or_fake_accuracy": round(real_or_fake(real, fake), 3),
         "nearest_training_rms_of_samples": round(float(near_fake[:, 0].mean()), 4),
         "nearest_training_rms_of_held_out": round(float(near_held[:, 0].mean()), 4),
-        "seconds_for_the_samples": round(seconds, 1), "device": str(model.device),
+        "seconds_for_the_samples": round(seconds, 1),
+        "device": str(model.device),
         "torch_threads": torch.get_num_threads(),
     }
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     tile([fake[k : k + 12] for k in range(0, 72, 12)]).save(out / "samples.png")
-    tile([fake[:16], *(train[index[:16, j]] for j in range(3)),
-          fake[16:32], *(train[index[16:32, j]] for j in range(3))]).save(out / "neighbours.png")
+    tile(
+        [
+            fake[:16],
+            *(train[index[:16, j]] for j in range(3)),
+            fake[16:32],
+            *(train[index[16:32, j]] for j in range(3)),
+        ]
+    ).save(out / "neighbours.png")
     rows = [
         hsem.sample(model, range(12), steps=s, eta=eta, record=(), progress=False).images
-        for eta in (0.0, 1.0) for s in (10, 25, 50)
+        for eta in (0.0, 1.0)
+        for s in (10, 25, 50)
     ]
     tile(rows).save(out / "steps_and_eta.png")
     return metrics
@@ -159,7 +178,9 @@ def evaluate(data: Path, out: Path, n: int, steps: int, model_folder: str | None
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--data", type=Path, required=True, help="folder with train_*.npz and held_*.npz")
+    p.add_argument(
+        "--data", type=Path, required=True, help="folder with train_*.npz and held_*.npz"
+    )
     p.add_argument("--out", type=Path, default=Path("docs/portraits-64"))
     p.add_argument("--samples", type=int, default=2000)
     p.add_argument("--steps", type=int, default=25)

@@ -107,7 +107,9 @@ def train(data: Path, epochs: float, batch: int, lr: float, seed: int) -> Portra
     steps = int(epochs * len(images) / batch)
     for step in tqdm(range(steps), desc="classifier"):
         for group in opt.param_groups:
-            group["lr"] = lr * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            group["lr"] = (
+                lr * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            )
         index = torch.randint(len(images), (batch,), generator=generator)
         flip = torch.rand(batch, generator=generator) < 0.5
         x = images[index].float() / 127.5 - 1
