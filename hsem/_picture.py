@@ -40,7 +40,9 @@ def to_uint8(images: Tensor | np.ndarray) -> np.ndarray:
     ValueError
         If the shape is another one, or a value is not finite.
     """
-    array = images.detach().float().cpu().numpy() if is_float(images) else np.asarray(images)
+    if isinstance(images, Tensor) and images.is_floating_point():  # numpy knows no bfloat16
+        images = images.detach().float().cpu()
+    array = np.asarray(images)
     if array.ndim < 3 or array.shape[-3] not in (1, 3):
         raise ValueError(
             f"images must have shape (..., 3, H, W) or (..., 1, H, W), got {tuple(array.shape)}; "
@@ -52,11 +54,6 @@ def to_uint8(images: Tensor | np.ndarray) -> np.ndarray:
         array = np.round((np.clip(array, -1, 1) + 1) * 127.5).astype(np.uint8)
     array = np.moveaxis(array, -3, -1)
     return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array
-
-
-def is_float(images: Tensor | np.ndarray) -> bool:
-    """Whether this is a torch tensor of floating point (numpy knows no bfloat16)."""
-    return isinstance(images, Tensor) and images.is_floating_point()
 
 
 def checked_alt(alt: str) -> str:
@@ -71,7 +68,7 @@ def checked_alt(alt: str) -> str:
 
 def tick(value: Any, signed: bool = False) -> str:
     """A number as short text (1.0 -> '1', 0.30000000000000004 -> '0.3'); other things by str."""
-    if isinstance(value, str) or not np.isscalar(value):
+    if not _is_number(value):
         return str(value)
     value = round(float(value), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
     text = f"{value:.3g}"
@@ -80,8 +77,12 @@ def tick(value: Any, signed: bool = False) -> str:
 
 def ticks(values: Sequence[Any]) -> list[str]:
     """Texts for the positions of a slider or the rows of a strip, with signs if one is negative."""
-    signed = any(not isinstance(v, str) and np.isscalar(v) and float(v) < 0 for v in values)
+    signed = any(_is_number(v) and v < 0 for v in values)
     return [tick(v, signed) for v in values]
+
+
+def _is_number(value: Any) -> bool:
+    return bool(np.isscalar(value)) and not isinstance(value, str)
 
 
 @lru_cache
@@ -176,7 +177,7 @@ def encode(image: Image.Image, fmt: str, **options: Any) -> str:
         options = {"quality": 88, "subsampling": 0} | options
     elif fmt == "WEBP":
         options = {"quality": 85, "method": 6} | options
-        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+        if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
             image = image.convert("RGB")
     buffer = io.BytesIO()
     image.save(buffer, fmt, **options)

@@ -306,7 +306,9 @@ def _contact_sheet(
         images, across = array[rows], None
         down = [f"{labels[0]} {options[0][i]}" for i in rows]
     else:  # two sliders as rows and columns; a third one stays where it starts
-        images = array[(slice(None), slice(None), *start[2:], 0)]
+        images = array[:, :]
+        for position in (*start[2:], 0):
+            images = images[:, :, position]
         down = [f"{labels[0]} {text}" for text in options[0]]
         across = [f"{labels[1]} {text}" for text in options[1]]
     picture = sheet(

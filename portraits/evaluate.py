@@ -19,6 +19,7 @@ import argparse
 import json
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def quantise(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def in_batches(function: nn.Module, images: Tensor, size: int = 256) -> Tensor:
+def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 256) -> Tensor:
     return torch.cat([function(images[k : k + size]) for k in range(0, len(images), size)])
 
 
@@ -108,7 +109,7 @@ def tile(rows: list[Tensor], zoom: int = 2) -> Image.Image:
     pictures = [torch.cat(list(row.clamp(-1, 1)), dim=2) for row in rows]
     whole = torch.cat(pictures, dim=1).permute(1, 2, 0)
     image = Image.fromarray(((whole + 1) * 127.5).round().byte().numpy())
-    return image.resize((image.width * zoom, image.height * zoom), Image.NEAREST)
+    return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
 
 
 def evaluate(data: Path, out: Path, n: int, steps: int, model_folder: str | None) -> dict:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 
 def export(run: Path, target: Path) -> dict[str, int]:
-    """Write the pipeline folder `target` from the run's running average; return what it had seen."""
+    """Write the run's running average as pipeline folder `target`; return what it had seen."""
     config = json.loads((run / "config.json").read_text())
     tensors = load_file(run / "checkpoint.safetensors")
     unet = UNet2DModel(**config["unet"])

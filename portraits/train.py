@@ -18,7 +18,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +32,25 @@ from tqdm.auto import tqdm
 
 log = logging.getLogger("portraits.train")
 
-UNET: dict[str, Any] = dict(
-    sample_size=64,
-    in_channels=3,
-    out_channels=3,
-    layers_per_block=1,
-    block_out_channels=(16, 32, 64, 128),
-    down_block_types=("DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-    up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"),
-    norm_num_groups=8,
-    resnet_time_scale_shift="scale_shift",
-    attention_head_dim=None,
-)
-SCHEDULER: dict[str, Any] = dict(
-    num_train_timesteps=1000,
-    beta_schedule="squaredcos_cap_v2",
-    prediction_type="v_prediction",
-    clip_sample=False,
-    timestep_spacing="trailing",
-)
+UNET: dict[str, Any] = {
+    "sample_size": 64,
+    "in_channels": 3,
+    "out_channels": 3,
+    "layers_per_block": 1,
+    "block_out_channels": (16, 32, 64, 128),
+    "down_block_types": ("DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+    "up_block_types": ("AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"),
+    "norm_num_groups": 8,
+    "resnet_time_scale_shift": "scale_shift",
+    "attention_head_dim": None,
+}
+SCHEDULER: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "v_prediction",
+    "clip_sample": False,
+    "timestep_spacing": "trailing",
+}
 
 
 # ------------------------------------------------------------------------------------------- data
@@ -123,7 +123,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Any, lr: float = 0.02, momentum: float = 0.95) -> None:
-        super().__init__(params, dict(lr=lr, momentum=momentum))
+        super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -226,7 +226,9 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 # ------------------------------------------------------------------------------------------ train
 
 
-def v_loss(net: nn.Module, x0: Tensor, t: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+def v_loss(
+    net: Callable[..., Any], x0: Tensor, t: Tensor, noise: Tensor, alpha_bar: Tensor
+) -> Tensor:
     """Mean squared error of v, each sample its own noise level."""
     a = alpha_bar[t].view(-1, 1, 1, 1)
     x_t = a.sqrt() * x0 + (1 - a).sqrt() * noise
@@ -256,9 +258,9 @@ def sample_grid(unet: UNet2DModel, path: Path, n: int = 24, steps: int = 25) -> 
         x = scheduler.step(v.float(), t, x).prev_sample
     pictures = ((x.clamp(-1, 1) + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy()
     rows = [np.concatenate(list(pictures[r : r + 8]), 1) for r in range(0, n, 8)]
-    Image.fromarray(np.concatenate(rows, 0)).resize((8 * 128, n // 8 * 128), Image.NEAREST).save(
-        path
-    )
+    Image.fromarray(np.concatenate(rows, 0)).resize(
+        (8 * 128, n // 8 * 128), Image.Resampling.NEAREST
+    ).save(path)
 
 
 def train(args: argparse.Namespace) -> None:

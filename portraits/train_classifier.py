@@ -27,12 +27,45 @@ from hsem.classifier import Attribute, PortraitClassifier
 from .train import load_images
 
 # Order of the columns in the shards, as the renderer writes them.
-COLUMNS = (
-    "yaw pitch roll gender age weight african asian caucasian skin_tone smile mouth_open eye_open "
-    "brow_raise gaze_x gaze_y glasses glasses_shape sunglasses hat hat_type hair_style "
-    "hair_lightness hair_red hair_grey hair_r hair_g hair_b light_azimuth light_elevation "
-    "light_ambient bg_r bg_g bg_b makeup cloth beard"
-).split()
+COLUMNS = [
+    "yaw",
+    "pitch",
+    "roll",
+    "gender",
+    "age",
+    "weight",
+    "african",
+    "asian",
+    "caucasian",
+    "skin_tone",
+    "smile",
+    "mouth_open",
+    "eye_open",
+    "brow_raise",
+    "gaze_x",
+    "gaze_y",
+    "glasses",
+    "glasses_shape",
+    "sunglasses",
+    "hat",
+    "hat_type",
+    "hair_style",
+    "hair_lightness",
+    "hair_red",
+    "hair_grey",
+    "hair_r",
+    "hair_g",
+    "hair_b",
+    "light_azimuth",
+    "light_elevation",
+    "light_ambient",
+    "bg_r",
+    "bg_g",
+    "bg_b",
+    "makeup",
+    "cloth",
+    "beard",
+]
 LONG_STYLES = (5, 6, 7, 8)  # bob, long, ponytail, braid
 Rule = Callable[[np.ndarray], np.ndarray]
 
