@@ -10,11 +10,21 @@ Models" (2024).
     samples.images, samples.h_seq
 """
 
-from . import classifier, datasets
+from . import classifier, datasets, masks
 from ._version import __version__
 from .directions import Direction, project_out, provenance_of, random_like, spread_over_steps
 from .edits import Edit, add, between, blend, chain, masked, only_at, swap
+from .focus import focused_directions
+from .harvest import harvest
+from .jacobian import (
+    SubspaceResult,
+    jacobian_subspace_iteration,
+    jacobian_svd,
+    largest_principal_angle,
+)
+from .local import ImageDirections, image_directions, image_spectrum
 from .models import KNOWN, default_device, load, tiny_unet
+from .pca import HSpacePCA
 from .sampling import Samples, Step, draw_noise, sample, sample_steps
 from .schedule import Schedule, add_noise
 from .unet import Context, HSpaceUNet
@@ -24,10 +34,13 @@ __all__ = [
     "Context",
     "Direction",
     "Edit",
+    "HSpacePCA",
     "HSpaceUNet",
+    "ImageDirections",
     "Samples",
     "Schedule",
     "Step",
+    "SubspaceResult",
     "__version__",
     "add",
     "add_noise",
@@ -38,8 +51,16 @@ __all__ = [
     "datasets",
     "default_device",
     "draw_noise",
+    "focused_directions",
+    "harvest",
+    "image_directions",
+    "image_spectrum",
+    "jacobian_subspace_iteration",
+    "jacobian_svd",
+    "largest_principal_angle",
     "load",
     "masked",
+    "masks",
     "only_at",
     "project_out",
     "provenance_of",
