@@ -172,14 +172,15 @@ def chain(*edits: Edit) -> Edit:
 def slerp(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Spherical interpolation of each row (all axes but the first) from a to b."""
     dims = tuple(range(1, a.ndim))
-    norm_a, norm_b = (v.norm(dim=dims, keepdim=True) for v in (a, b))
+
+    def length(v: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(v, dim=dims, keepdim=True)
+
+    norm_a, norm_b = length(a), length(b)
     tiny = torch.finfo(a.dtype).tiny
     unit_a, unit_b = a / norm_a.clamp(min=tiny), b / norm_b.clamp(min=tiny)
     # Kahan's angle: the arc cosine of the inner product cannot see small angles.
-    angle = 2 * torch.atan2(
-        (unit_a - unit_b).norm(dim=dims, keepdim=True),
-        (unit_a + unit_b).norm(dim=dims, keepdim=True),
-    )
+    angle = 2 * torch.atan2(length(unit_a - unit_b), length(unit_a + unit_b))
     flat = angle.sin() < 1e-4  # parallel or opposite: no arc is singled out, take the chord
     sine = torch.where(flat, 1.0, angle.sin())
     left = torch.where(flat, 1 - weight, ((1 - weight) * angle).sin() / sine)
