@@ -16,6 +16,8 @@ from .directions import Direction, project_out, provenance_of, random_like, spre
 from .edits import Edit, add, between, blend, chain, masked, only_at, swap
 from .focus import focused_directions
 from .harvest import harvest
+from .hooks import HRecord, edit_h, record_h
+from .inversion import Inversion, invert
 from .jacobian import (
     SubspaceResult,
     jacobian_subspace_iteration,
@@ -34,9 +36,11 @@ __all__ = [
     "Context",
     "Direction",
     "Edit",
+    "HRecord",
     "HSpacePCA",
     "HSpaceUNet",
     "ImageDirections",
+    "Inversion",
     "Samples",
     "Schedule",
     "Step",
@@ -51,10 +55,12 @@ __all__ = [
     "datasets",
     "default_device",
     "draw_noise",
+    "edit_h",
     "focused_directions",
     "harvest",
     "image_directions",
     "image_spectrum",
+    "invert",
     "jacobian_subspace_iteration",
     "jacobian_svd",
     "largest_principal_angle",
@@ -65,6 +71,7 @@ __all__ = [
     "project_out",
     "provenance_of",
     "random_like",
+    "record_h",
     "sample",
     "sample_steps",
     "spread_over_steps",
