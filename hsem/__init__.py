@@ -29,6 +29,7 @@ from .models import KNOWN, default_device, load, tiny_unet
 from .pca import HSpacePCA
 from .sampling import Samples, Step, draw_noise, sample, sample_steps
 from .schedule import Schedule, add_noise
+from .stability import bootstrap_angles
 from .unet import Context, HSpaceUNet
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "add_noise",
     "between",
     "blend",
+    "bootstrap_angles",
     "chain",
     "classifier",
     "datasets",

@@ -1,0 +1,52 @@
+"""The bootstrap against a PCA of the drawn samples themselves, and its fall with n."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from hsem.jacobian import largest_principal_angle
+from hsem.pca import HSpacePCA
+from hsem.stability import bootstrap_angles
+
+
+def data(n: int, gap: float) -> Tensor:
+    """12 factors; the first two stand out by the factor `gap`."""
+    g = torch.Generator().manual_seed(0)
+    strength = torch.ones(12, dtype=torch.float64)
+    strength[:2] = gap
+    factors = torch.randn(n, 12, generator=g, dtype=torch.float64) * strength
+    basis = torch.linalg.qr(torch.randn(2, 12, 12, generator=g, dtype=torch.float64))[0]
+    return torch.einsum("nf,tfd->ntd", factors, basis).reshape(n, 2, 3, 2, 2)
+
+
+def test_it_is_the_pca_of_the_drawn_samples():
+    h = data(80, 2.0)
+    pca = HSpacePCA(2, extra=10).fit(h, batch_size=80)  # keeps all 12 dimensions
+    angles = bootstrap_angles(
+        pca.scores_, 2, repeats=3, n=40, generator=torch.Generator().manual_seed(4)
+    )
+    g = torch.Generator().manual_seed(4)
+    for r in range(3):
+        drawn = h[torch.randint(80, (40,), generator=g)]
+        again = HSpacePCA(2).fit(drawn, batch_size=40)
+        for t in range(2):
+            expected = largest_principal_angle(pca.components_[:, t], again.components_[:, t])
+            assert float(angles[r, t]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_more_samples_and_a_larger_gap_are_more_stable():
+    def typical(n: int, gap: float) -> float:
+        scores = HSpacePCA(2, extra=10).fit(data(1600, gap), batch_size=400).scores_
+        return float(bootstrap_angles(scores, 2, n=n, repeats=40).median())
+
+    few, many = typical(100, 2.0), typical(1600, 2.0)
+    assert few / many == pytest.approx(4, rel=0.35)  # 1 / sqrt(n)
+    assert typical(1600, 1.0) > 0.5 > 5 * many  # no gap, no subspace: the control
+
+
+def test_errors():
+    scores = torch.randn(30, 4, 2)
+    with pytest.raises(ValueError, match=r"k' > k"):
+        bootstrap_angles(scores, 4)
+    with pytest.raises(ValueError, match="more than k=2 samples"):
+        bootstrap_angles(scores, 2, n=2)
