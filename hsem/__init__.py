@@ -13,7 +13,7 @@ Models" (2024).
 from . import classifier, datasets, masks
 from ._version import __version__
 from .directions import Direction, project_out, provenance_of, random_like, spread_over_steps
-from .edits import Edit, add, between, blend, chain, masked, only_at, swap
+from .edits import Edit, add, between, blend, chain, masked, only_at, slerp, swap
 from .focus import focused_directions
 from .harvest import harvest
 from .hooks import HRecord, edit_h, record_h
@@ -76,6 +76,7 @@ __all__ = [
     "record_h",
     "sample",
     "sample_steps",
+    "slerp",
     "spread_over_steps",
     "swap",
     "tiny_unet",

@@ -169,9 +169,10 @@ def chain(*edits: Edit) -> Edit:
     return GridEdit(apply, edits, next(iter(grids), None), next(iter(counts), None))
 
 
-def slerp(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """Spherical interpolation of each row (all axes but the first) from a to b."""
+def slerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
+    """Spherical interpolation of each row (all axes but the first) from a (0) to b (1)."""
     dims = tuple(range(1, a.ndim))
+    weight = torch.as_tensor(weight).to(a)
 
     def length(v: Tensor) -> Tensor:
         return torch.linalg.vector_norm(v, dim=dims, keepdim=True)
