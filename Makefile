@@ -12,6 +12,7 @@ WORKERS  ?= 2
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
 EXECUTED := $(CHAPTERS:%=_build/executed/%)
 PAGES    := _config.yml _toc.yml $(wildcard book/*.md book/*.bib)
+FOLDERS  := $(filter-out book/_tools book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -46,16 +47,16 @@ $(VENV)/.lab: $(VENV)/.book
 	touch $@
 
 # MathJax and the widget renderer, so that the pages need no internet
-$(VENV)/.assets: $(VENV)/.book book/_tools/assets.py
-	$(BIN)/python book/_tools/assets.py
-	touch $@
+# (the last file written is the target; without npm the book builds all the same)
+book/_static/vendor/NOTICE.txt: book/_tools/assets.py | $(VENV)/.book
+	$(BIN)/python book/_tools/assets.py || true
 
-setup: $(VENV)/.book $(VENV)/.assets  ## create .venv with the pinned versions, fetch the page assets
+setup: $(VENV)/.book book/_static/vendor/NOTICE.txt  ## create .venv with the pinned versions, fetch the page assets
 setup-test: setup $(VENV)/.test  ## the same with what the tests need
 
 # -- the book --
 
-book: setup $(EXECUTED) $(PAGES:%=_build/executed/%)  ## run every chapter here, then build the pages
+book: setup $(EXECUTED) $(PAGES:%=_build/executed/%) $(FOLDERS:%=_build/executed/%)  ## run every chapter here, then build the pages
 	rm -rf _build/html
 	$(BIN)/jupyter-book build _build/executed --path-output . --all -q $(SPHINXOPTS)
 	@echo "The book is at $(abspath _build/html/index.html)"
@@ -64,9 +65,13 @@ _build/executed/%.ipynb: %.ipynb $(LIBRARY) book/_tools/execute.py | setup
 	@mkdir -p $(@D)
 	$(BIN)/python book/_tools/execute.py --timeout $(CELL_TIMEOUT) --output $@ $<
 
-_build/executed/%: %
+$(PAGES:%=_build/executed/%): _build/executed/%: %
 	@mkdir -p $(@D)
 	cp $< $@
+
+$(FOLDERS:%=_build/executed/%):
+	@mkdir -p $(@D)
+	ln -sfn $(abspath $(@:_build/executed/%=%)) $@
 
 html: setup  ## build the pages from the stored outputs (seconds)
 	rm -rf _build/html
