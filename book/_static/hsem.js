@@ -1,3 +1,25 @@
+// The widget renderer typesets its texts through MathJax 2's Hub, which MathJax 3 does not have:
+// give every MathJax that this page sets a Hub that passes the element on.
+(function () {
+  const hub = {
+    Queue: function (call) {
+      const ready = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
+      if (ready) ready.then(() => window.MathJax.typesetPromise([call[2]]));
+    },
+  };
+  const withHub = function (mathjax) {
+    if (mathjax && !mathjax.Hub) mathjax.Hub = hub;
+    return mathjax;
+  };
+  let current = withHub(window.MathJax);
+  if (current === undefined) delete window.MathJax;
+  Object.defineProperty(window, "MathJax", {
+    configurable: true,
+    get: () => current,
+    set: (mathjax) => { current = withHub(mathjax); },
+  });
+})();
+
 // ipywidgets gives the handle of a slider neither a name nor a value that a screen reader could
 // read out. Both stand beside it: copy them, and keep the value up to date.
 (function () {
