@@ -69,24 +69,25 @@ class Examples:
 
     def first(self, n: int) -> Examples:
         """The n most extreme pairs."""
-        return self._take(range(self._checked(n)))
+        return self.rows(range(self._checked(n)))
 
     def draw(self, n: int, generator: torch.Generator) -> Examples:
         """n pairs at random, without repetition."""
-        return self._take(torch.randperm(len(self), generator=generator)[: self._checked(n)])
+        return self.rows(torch.randperm(len(self), generator=generator)[: self._checked(n)])
 
-    def _checked(self, n: int) -> int:
-        if not 1 <= n <= len(self):
-            raise ValueError(f"n={n} is outside 1..{len(self)}, the pairs there are")
-        return n
-
-    def _take(self, index: Sequence[int] | Tensor) -> Examples:
+    def rows(self, index: Sequence[int] | Tensor) -> Examples:
+        """The pairs at these positions."""
         rows = [int(k) for k in index]
         return replace(
             self,
             positive=tuple(self.positive[k] for k in rows),
             negative=tuple(self.negative[k] for k in rows),
         )
+
+    def _checked(self, n: int) -> int:
+        if not 1 <= n <= len(self):
+            raise ValueError(f"n={n} is outside 1..{len(self)}, the pairs there are")
+        return n
 
 
 def extremes(
