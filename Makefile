@@ -12,7 +12,7 @@ WORKERS  ?= 2
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
 EXECUTED := $(CHAPTERS:%=_build/executed/%)
 PAGES    := _config.yml _toc.yml $(wildcard book/*.md book/*.bib)
-FOLDERS  := $(filter-out book/_tools book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
+FOLDERS  := $(filter-out book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
