@@ -1,7 +1,7 @@
 """The pictures that come with the package: held-out rendered portraits with their true factors.
 
-They are CC0. The full data set is rendered again by `python -m portraits.dataset` from the
-repository; see its data card for what the factors mean and how they are correlated.
+They are CC0. The full data set is rendered again by the scripts in `portraits/_prototype` of the
+repository, which also define what the factors mean.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def portraits(path: str | Path = DATA / "portraits" / "held_out.npz") -> Portrai
     except Exception as error:
         raise OSError(
             f"cannot read portraits from {path}: expected an npz file with images, labels and "
-            f"names, as written by `python -m portraits.dataset` ({error})"
+            f"names ({error})"
         ) from error
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     return Portraits(images, torch.from_numpy(labels).float(), tuple(str(n) for n in names))

@@ -61,7 +61,8 @@ def load_images(folder: Path, split: str = "train") -> Tensor:
     shards = sorted(folder.glob(f"{split}_*.npz"))
     if not shards:
         raise FileNotFoundError(
-            f"data={str(folder)!r} holds no {split}_*.npz; render some: python -m portraits.dataset"
+            f"data={str(folder)!r} holds no {split}_*.npz; "
+            "render some, see portraits/_prototype/README.md"
         )
     pictures = np.concatenate([np.load(shard)["images"] for shard in shards])
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
