@@ -81,3 +81,12 @@ __all__ = [
     "swap",
     "tiny_unet",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Give `hsem.viz` when it is asked for: the widgets take time to import."""
+    if name == "viz":
+        import importlib
+
+        return importlib.import_module(".viz", __name__)
+    raise AttributeError(f"module 'hsem' has no attribute {name!r}")

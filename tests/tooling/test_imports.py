@@ -1,4 +1,4 @@
-"""Imports point downward, as ARCHITECTURE.md draws them."""
+"""Imports point downward, and what belongs in one place is imported in one place."""
 
 from __future__ import annotations
 
@@ -8,64 +8,80 @@ from pathlib import Path
 
 import pytest
 
-import hsem
+HSEM = Path(__file__).resolve().parents[2] / "hsem"
 
-SOURCES = {p.stem: p.read_text() for p in Path(hsem.__file__).parent.glob("*.py")}
-SOURCES.pop("__init__")
-LAYERS = [
-    {"schedule", "_version"},
-    {"unet", "models"},
-    {"directions", "edits", "sampling", "inversion", "hooks"},
-    {"pca", "supervised", "evaluation", "harvest", "annotation", "examples"},
-    {"viz"},
-]
-DRAWING = {"viz", "_film", "_picture", "_anatomy"}
+# From the bottom up; a module may import from its own layer and from those before it.
+LAYERS = {
+    "numbers": {"_version", "schedule", "prompts", "masks"},
+    "mathematics": {"products", "_search", "jacobian", "incremental", "alignment"},
+    "models": {"unet", "models", "scorers", "hub_scorers", "classifier"},
+    "using a model": {"directions", "edits", "sampling", "inversion", "hooks", "datasets"},
+    "finding directions": {
+        "pca", "harvest", "stability", "local", "focus",
+        "annotation", "examples", "supervised", "evaluation", "curves",
+    },
+    "pictures": {"_picture", "_film", "viz", "_anatomy"},
+}  # fmt: skip
+HEIGHT = {name: height for height, layer in enumerate(LAYERS.values()) for name in layer}
+MODULES = sorted(p.stem for p in HSEM.glob("*.py") if p.stem != "__init__")
+ONLY = {  # who alone may import these
+    "matplotlib": LAYERS["pictures"],
+    "ipywidgets": LAYERS["pictures"],
+    "PIL": LAYERS["pictures"],
+    "diffusers": {"unet", "models"},
+    "transformers": {"hub_scorers"},
+    "portraits": set(),
+}
 
 
-def imports(source: str) -> tuple[set[str], set[str]]:
-    """Modules of ours, and top-level packages of others, that a source imports anywhere."""
+def imported(source: str) -> tuple[set[str], set[str]]:
+    """Names of our modules, and of others' packages, that a source imports anywhere."""
     ours, others = set(), set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            ours |= {node.module} if node.module else {alias.name for alias in node.names}
+        if isinstance(node, ast.Import):
+            names = {alias.name for alias in node.names}
+            ours |= {n.split(".")[1] for n in names if n.startswith("hsem.")}
+            others |= {n.split(".")[0] for n in names}
+        elif isinstance(node, ast.ImportFrom) and (node.level or node.module == "hsem"):
+            whole = node.module in (None, "hsem")  # from . import a, b
+            ours |= {alias.name for alias in node.names} if whole else {node.module or ""}
         elif isinstance(node, ast.ImportFrom):
-            others.add((node.module or "").split(".")[0])
-        elif isinstance(node, ast.Import):
-            others |= {alias.name.split(".")[0] for alias in node.names}
-    return ours, others
+            (ours if node.module.startswith("hsem.") else others).add(
+                node.module.removeprefix("hsem.").split(".")[0]
+            )
+    return ours, others - {"hsem"}
 
 
-GRAPH = {name: imports(source) for name, source in SOURCES.items()}
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downward(module: str) -> None:
+    assert module in HEIGHT, f"give {module} a layer in {Path(__file__).name} and ARCHITECTURE.md"
+    ours, others = imported((HSEM / f"{module}.py").read_text())
+    upward = {name for name in ours if HEIGHT[name] > HEIGHT[module]}
+    assert not upward, f"{module} imports {upward} from a higher layer"
+    misplaced = {name for name in others if module not in ONLY.get(name, {module})}
+    assert not misplaced, f"{module} imports {misplaced}, which belongs elsewhere"
+
+
+def test_the_subspace_iteration_knows_torch_only() -> None:
+    """Algorithms 1 and 2 take any function; they must not know what a diffusion model is."""
+    own = {"jacobian", "products", "_search"}
+    for module in own:
+        ours, others = imported((HSEM / f"{module}.py").read_text())
+        assert ours <= own
+        assert not others & {"numpy", "diffusers", "sklearn", "tqdm"}
 
 
 def test_there_is_no_circle() -> None:
-    list(TopologicalSorter({name: ours for name, (ours, _) in GRAPH.items()}).static_order())
-    with pytest.raises(CycleError):  # control: one arrow upward would be noticed
-        upward = {name: set(ours) for name, (ours, _) in GRAPH.items()}
-        upward["schedule"].add("sampling")
-        list(TopologicalSorter(upward).static_order())
+    graph = {m: imported((HSEM / f"{m}.py").read_text())[0] for m in MODULES}
+    TopologicalSorter(graph).prepare()
+    graph["schedule"] = {"sampling"}
+    with pytest.raises(CycleError):  # negative control
+        TopologicalSorter(graph).prepare()
 
 
-@pytest.mark.parametrize("height", range(len(LAYERS)))
-def test_a_layer_imports_from_itself_or_below(height: int) -> None:
-    above = set().union(*LAYERS[height + 1 :])
-    for name in LAYERS[height] & set(GRAPH):
-        assert not GRAPH[name][0] & above, name
-
-
-def test_the_mathematics_knows_torch_only() -> None:
-    allowed = {"jacobian", "products", "_search"}
-    for name in allowed:
-        ours, others = GRAPH[name]
-        assert ours <= allowed
-        assert not others & {"diffusers", "numpy", "matplotlib", "tqdm", "sklearn"}
-
-
-def test_who_may_know_whom() -> None:
-    for name, (ours, others) in GRAPH.items():
-        if name not in DRAWING:
-            assert not others & {"matplotlib", "PIL", "ipywidgets", "IPython"}, name
-            assert not ours & DRAWING, name
-        if name not in {"unet", "models"}:
-            assert "diffusers" not in others, name
-        assert "portraits" not in others, name
+def test_every_form_of_import_is_seen() -> None:
+    source = (
+        "import hsem.viz\nfrom . import a\nfrom .b import c\nfrom hsem.d import e\n"
+        "def late():\n    import PIL.Image\n    from matplotlib import pyplot\n    from hsem import f"
+    )
+    assert imported(source) == ({"viz", "a", "b", "d", "f"}, {"PIL", "matplotlib"})
