@@ -82,6 +82,7 @@ def test_there_is_no_circle() -> None:
 def test_every_form_of_import_is_seen() -> None:
     source = (
         "import hsem.viz\nfrom . import a\nfrom .b import c\nfrom hsem.d import e\n"
-        "def late():\n    import PIL.Image\n    from matplotlib import pyplot\n    from hsem import f"
+        "def late():\n    import PIL.Image\n    from matplotlib import pyplot\n"
+        "    from hsem import f"
     )
     assert imported(source) == ({"viz", "a", "b", "d", "f"}, {"PIL", "matplotlib"})
