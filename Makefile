@@ -51,8 +51,12 @@ $(VENV)/.lab: $(VENV)/.book
 book/_static/vendor/NOTICE.txt: book/_tools/assets.py | $(VENV)/.book
 	$(BIN)/python book/_tools/assets.py || true
 
+# what checks the pages for people who do not see them, or use no mouse
+$(VENV)/axe/axe.min.js: book/_tools/assets.py | $(VENV)/.test
+	$(BIN)/python book/_tools/assets.py --axe $(@D) && touch $@
+
 setup: $(VENV)/.book book/_static/vendor/NOTICE.txt  ## create .venv with the pinned versions, fetch the page assets
-setup-test: setup $(VENV)/.test  ## the same with what the tests need
+setup-test: setup $(VENV)/.test $(VENV)/axe/axe.min.js  ## the same with what the tests need
 
 # -- the book --
 

@@ -136,6 +136,7 @@ def test_without_npm_the_reader_is_told_and_nothing_half_done_is_left(
 
     monkeypatch.setattr(assets, "npm", no_npm)
     monkeypatch.setattr(assets, "VENDOR", tmp_path / "vendor")
+    monkeypatch.setattr(assets.sys, "argv", ["assets.py"])
     (tmp_path / "vendor").mkdir()
     assert assets.main() == 1
     assert "public" in capsys.readouterr().out
