@@ -52,9 +52,8 @@ class EffectMatrix:
     @property
     def deviation(self) -> Tensor:
         """Standard deviation over the repeats, (r, k); NaN if there is one repeat only."""
-        if len(self.effects) < 2:
-            return torch.full_like(self.effects[0], float("nan"))
-        return self.effects.std(dim=0)
+        one = len(self.effects) < 2
+        return self.effects[0] * float("nan") if one else self.effects.std(dim=0)
 
     @property
     def strongest(self) -> tuple[str, ...]:
@@ -84,6 +83,14 @@ class EffectMatrix:
             spread=torch.ones_like(self.spread),
             unit="deviations",
         )
+
+    def unsigned(self) -> EffectMatrix:
+        """The same without signs, as Table I is printed: sizes of the means over the repeats.
+
+        Samples that disagree still cancel; what they add up to otherwise stands in `sizes`.
+        """
+        signs = torch.where(self.mean < 0, -1.0, 1.0)
+        return replace(self, effects=self.effects * signs)
 
     def only(self, columns: Sequence[str] | Mapping[str, str]) -> EffectMatrix:
         """Some columns, in this order; a mapping {new name: old name} renames them."""
@@ -141,11 +148,20 @@ class TableOne(NamedTuple):
     def kept(self) -> dict[str, float]:
         """Effect of each disentangled direction on its own attribute, relative to the original."""
         before, after = self.original.diagonal(), self.disentangled.diagonal()
+        still = [name for name, effect in before.items() if effect == 0]
+        if still:
+            raise ValueError(f"the original directions of {still} have no effect to keep any of")
         return {name: after[name] / before[name] for name in before}
 
     def removed(self) -> float:
-        """Fraction of the mean off-diagonal effect that disentangling removed; 1 is all of it."""
-        return 1 - self.disentangled.off_diagonal() / self.original.off_diagonal()
+        """Fraction of the mean off-diagonal effect that disentangling removed; 1 is all of it.
+
+        Negative if the disentangled directions change more of what they should not change.
+        """
+        before = self.original.off_diagonal()
+        if before == 0:
+            raise ValueError("the original directions have no off-diagonal effect to remove")
+        return 1 - self.disentangled.off_diagonal() / before
 
 
 def effect_matrix(
@@ -231,18 +247,12 @@ def table_one(
     Both halves of the table are measured on the same samples.
     """
     clean = disentangle(directions, per_step=per_step, keep_norm=keep_norm)
-    strengths = {name: _scale_of(name, scale) for name in directions}
-
-    def after(name: str) -> str:
-        return f"{name} disentangled"
-
-    both = effect_matrix(
-        model,
-        {**directions, **{after(name): direction for name, direction in clean.items()}},
-        scorer,
-        scale={**strengths, **{after(name): strength for name, strength in strengths.items()}},
-        **settings,
-    )
+    edits: dict[str, Direction] = {}
+    scales: dict[str, float] = {}
+    for half, members in (("original", directions), ("disentangled", clean)):
+        edits |= {f"{half} {name}": direction for name, direction in members.items()}
+        scales |= {f"{half} {name}": _scale_of(name, scale) for name in members}
+    both = effect_matrix(model, edits, scorer, scale=scales, **settings)
     r = len(directions)
     halves = [
         replace(both, rows=tuple(directions), effects=effects, sizes=sizes)

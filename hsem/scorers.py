@@ -4,7 +4,7 @@ A scorer is any callable `images -> scores`, (n, 3, H, W) in [-1, 1] to (n, k), 
 the k names of its columns. Nothing else is asked of it, so a trained classifier, CLIP, a pose
 network and a test that measures brightness in a box are all used in the same way:
 
-    hsem.portrait_classifier()                           the classifier that comes with the package
+    hsem.classifier.load()                               the classifier that comes with the package
     ClipScorer.load("openai/clip-vit-large-patch14")     CLIP with the paper's prompts
     ImageClassifier.load("owner/name")                   any image classifier of `transformers`
     celeba_scorer(network), pose_scorer(network)         your own checkpoints

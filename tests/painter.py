@@ -3,7 +3,8 @@
 h = (2, 1, 1): the brightness of the upper and of the lower half of the predicted clean image. The
 encoder reads them off x, with a built-in correlation: the lower half follows the upper one. So
 
-* adding (a, b) to h at the last step changes the two brightnesses by exactly a and b;
+* adding (a, b) to h at the last step changes the two brightnesses by exactly a and b (small ones:
+  a scorer sees what a viewer sees, clipped to [-1, 1]);
 * a direction found from samples selected by the upper half also holds some of the lower half,
   which is the entanglement that equation 12 is there to remove.
 """
@@ -16,7 +17,7 @@ from hsem.schedule import predict_x0
 from hsem.scorers import FunctionScorer, from_function
 from hsem.unet import Context, HSpaceUNet, Prediction
 
-GAIN, FOLLOW = 2.0, 0.8
+GAIN, FOLLOW = 1.0, 0.5
 
 
 class Painter(HSpaceUNet):
@@ -40,12 +41,7 @@ class Painter(HSpaceUNet):
         return h[:, :, None, None], Context((), torch.empty(0), x, t)
 
     def predict(self, h: Tensor, context: Context) -> Prediction:
-        x0 = (
-            h.repeat_interleave(4, dim=2)
-            .transpose(1, 2)
-            .reshape(len(h), 1, 8, 1)
-            .expand(-1, 3, -1, 8)
-        )
+        x0 = h.repeat_interleave(4, dim=2).reshape(len(h), 1, 8, 1).expand(-1, 3, -1, 8)
         a = float(self.alpha_bar[context.t])
         eps = (context.x - a**0.5 * x0) / (1 - a) ** 0.5
         torch.testing.assert_close(predict_x0(context.x, eps, a), x0, atol=1e-4, rtol=1e-4)

@@ -9,9 +9,11 @@ import torch
 
 transformers = pytest.importorskip("transformers", reason="the optional package of hsem[hub]")
 
+from hsem.evaluation import effect_matrix  # noqa: E402
 from hsem.hub_scorers import ClipScorer, ImageClassifier  # noqa: E402
 from hsem.prompts import CELEBA_PROMPTS, PAPER_PROMPTS  # noqa: E402
-from hsem.scorers import scores_of, select  # noqa: E402
+from hsem.scorers import join, scores_of, select  # noqa: E402
+from tests.painter import HALVES, Painter  # noqa: E402
 
 PROCESSOR = {
     "do_resize": True,
@@ -181,3 +183,18 @@ def test_a_clip_folder_is_no_classifier_folder(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "no such thing"}')
     with pytest.raises(OSError, match="could not read a model"):
         ImageClassifier.load(tmp_path)
+
+
+def test_clip_and_another_scorer_judge_the_same_edits(clip_folder):
+    """Table I with two judges at once: each column as if its judge had been alone."""
+    painter = Painter()
+    clip = ClipScorer.load(clip_folder, output="logit", device="cpu")
+    edits = {"upper": painter.last_step(2, 0.3, 0.0), "lower": painter.last_step(2, 0.0, 0.3)}
+    settings = {"n": 3, "repeats": 2, "progress": False}
+    both = effect_matrix(painter, edits, join(HALVES, clip), **settings)
+    assert both.columns == ("upper", "lower", *PAPER_PROMPTS)
+    for judge in (HALVES, clip):
+        alone = effect_matrix(painter, edits, judge, **settings)
+        torch.testing.assert_close(both.only(judge.names).effects, alone.effects)
+    assert both.only(list(PAPER_PROMPTS)).effects.abs().max() > 1e-3  # control: CLIP does see
+    assert both.diagonal() == pytest.approx({"upper": 0.3, "lower": 0.3}, abs=1e-4)
