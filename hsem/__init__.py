@@ -12,8 +12,12 @@ Models" (2024).
 
 from . import classifier, datasets, masks
 from ._version import __version__
+from .annotation import Annotation, annotate, score_samples
+from .curves import attribute_curve, learning_curve
 from .directions import Direction, project_out, provenance_of, random_like, spread_over_steps
 from .edits import Edit, add, between, blend, chain, masked, only_at, slerp, swap
+from .evaluation import effect_matrix, table_one
+from .examples import Examples, expression_pairs, extremes
 from .focus import focused_directions
 from .harvest import harvest
 from .hooks import HRecord, edit_h, record_h
@@ -30,13 +34,23 @@ from .pca import HSpacePCA
 from .sampling import Samples, Step, draw_noise, sample, sample_steps
 from .schedule import Schedule, add_noise
 from .stability import bootstrap_angles
+from .supervised import (
+    accumulated,
+    disentangle,
+    mean_difference,
+    supervised_direction,
+    supervised_directions,
+    supervised_x_T,
+)
 from .unet import Context, HSpaceUNet
 
 __all__ = [
     "KNOWN",
+    "Annotation",
     "Context",
     "Direction",
     "Edit",
+    "Examples",
     "HRecord",
     "HSpacePCA",
     "HSpaceUNet",
@@ -47,8 +61,11 @@ __all__ = [
     "Step",
     "SubspaceResult",
     "__version__",
+    "accumulated",
     "add",
     "add_noise",
+    "annotate",
+    "attribute_curve",
     "between",
     "blend",
     "bootstrap_angles",
@@ -56,8 +73,12 @@ __all__ = [
     "classifier",
     "datasets",
     "default_device",
+    "disentangle",
     "draw_noise",
     "edit_h",
+    "effect_matrix",
+    "expression_pairs",
+    "extremes",
     "focused_directions",
     "harvest",
     "image_directions",
@@ -66,9 +87,11 @@ __all__ = [
     "jacobian_subspace_iteration",
     "jacobian_svd",
     "largest_principal_angle",
+    "learning_curve",
     "load",
     "masked",
     "masks",
+    "mean_difference",
     "only_at",
     "project_out",
     "provenance_of",
@@ -76,9 +99,14 @@ __all__ = [
     "record_h",
     "sample",
     "sample_steps",
+    "score_samples",
     "slerp",
     "spread_over_steps",
+    "supervised_direction",
+    "supervised_directions",
+    "supervised_x_T",
     "swap",
+    "table_one",
     "tiny_unet",
 ]
 

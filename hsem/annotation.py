@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .directions import provenance_of
-from .sampling import checked_eta, checked_seeds, sample
+from .sampling import Samples, checked_eta, checked_seeds, sample
 from .schedule import Schedule, checked_timesteps
 from .scorers import Scorer, column, label_of, names_of, scores_of
 from .unet import HSpaceUNet
@@ -197,6 +197,36 @@ def annotate(
             bar.update(len(new))
     _warn_missing(names_of(scorer), scores)
     return table(scores)
+
+
+def score_samples(model: HSpaceUNet, samples: Samples, scorer: Scorer) -> Annotation:
+    """The table of samples that are already in memory, such as the small crowd of a chapter.
+
+    Parameters
+    ----------
+    model : that made them
+    samples : made from seeds, without an edit: a table is of what the seeds alone give
+
+    Warns
+    -----
+    UserWarning
+        If some scores are NaN.
+    """
+    if samples.seeds is None or samples.given_z is not None or samples.edit is not None:
+        raise ValueError(
+            "samples must be made from seeds alone, without x_T, z or an edit of their own, so "
+            "that each can be generated again from its seed"
+        )
+    scores = scores_of(scorer, samples.images)
+    _warn_missing(names_of(scorer), scores)
+    return Annotation(
+        samples.seeds,
+        scores,
+        names_of(scorer),
+        samples.schedule.timesteps,
+        samples.eta,
+        provenance_of(model, scorer=label_of(scorer)),
+    )
 
 
 # ------------------------------------------------------------------------------------- details

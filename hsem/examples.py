@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -157,7 +158,57 @@ def extremes(
     )
 
 
+class Expressions(Protocol):
+    """Pictures of people making faces: one row per picture, as in BU3DFE (SM F)."""
+
+    @property
+    def subject(self) -> Sequence[Any] | np.ndarray: ...
+
+    @property
+    def expression(self) -> Sequence[Any] | np.ndarray: ...
+
+    @property
+    def intensity(self) -> Sequence[Any] | np.ndarray | Tensor: ...
+
+
+def expression_pairs(
+    pictures: Expressions, expression: str, *, neutral: str = "neutral"
+) -> tuple[Tensor, Tensor]:
+    """Rows (n,) of each person's most intense picture of an expression, and of the neutral one.
+
+    The pairs of SM F: row k of both is the same person, so what the two share cancels in
+    equation 11. People who lack one of the two are left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no such expression, or nobody who shows both.
+    """
+    names = [str(e) for e in pictures.expression]
+    for wanted in (expression, neutral):
+        if wanted not in names:
+            there = ", ".join(sorted(set(names)))
+            raise ValueError(f"there is no expression {wanted!r}; there are {there}")
+    chosen: dict[str, dict[Any, int]] = {expression: {}, neutral: {}}
+    rows = list(zip(pictures.subject, names, pictures.intensity, strict=True))
+    for k, (subject, name, intensity) in enumerate(rows):
+        if name in chosen:
+            best = chosen[name].setdefault(_plain(subject), k)
+            if float(intensity) > float(rows[best][2]):
+                chosen[name][_plain(subject)] = k
+    both = [person for person in chosen[expression] if person in chosen[neutral]]
+    if not both:
+        raise ValueError(f"nobody shows both {expression!r} and {neutral!r}")
+    positive, negative = ([chosen[name][person] for person in both] for name in chosen)
+    return torch.tensor(positive), torch.tensor(negative)
+
+
 # ------------------------------------------------------------------------------------- details
+
+
+def _plain(value: Any) -> Any:
+    """A number or text that can be compared, out of an array or tensor."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _complete(scores: Tensor, names: Sequence[str], drop: bool) -> Tensor:

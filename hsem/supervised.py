@@ -3,14 +3,14 @@
     table = annotate(model, scorer, range(1000))
     smile = supervised_direction(model, extremes(table, "smile", count=50))
 
-The same in x_T, for comparison (fig. 8a), and two classical alternatives, the normals of a logistic
-regression and of a linear discriminant.
+The same in x_T, for comparison (fig. 8a). `hsem.normals` has two classical alternatives, the
+normals of a logistic regression and of a linear discriminant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from .annotation import check_model
 from .directions import Direction, project_out, provenance_of
 from .edits import Edit, chain
 from .examples import Examples
-from .sampling import draw_noise, sample
+from .sampling import Samples, draw_noise, sample
 from .schedule import Schedule
 from .unet import HSpaceUNet
 
@@ -48,18 +48,25 @@ def mean_difference(positive: Tensor, negative: Tensor) -> Tensor:
 
 
 def supervised_direction(
-    model: HSpaceUNet, examples: Examples, *, batch_size: int = 16, progress: bool = True
+    model: HSpaceUNet,
+    examples: Examples,
+    *,
+    samples: Samples | None = None,
+    batch_size: int = 16,
+    progress: bool = True,
 ) -> Direction:
     """The direction in h of one set of examples (eq. 11); see `supervised_directions`."""
-    return supervised_directions(model, [examples], batch_size=batch_size, progress=progress)[
-        examples.name
-    ]
+    found = supervised_directions(
+        model, [examples], samples=samples, batch_size=batch_size, progress=progress
+    )
+    return found[examples.name]
 
 
 def supervised_directions(
     model: HSpaceUNet,
     examples: Iterable[Examples],
     *,
+    samples: Samples | None = None,
     batch_size: int = 16,
     progress: bool = True,
 ) -> dict[str, Direction]:
@@ -68,6 +75,8 @@ def supervised_directions(
     Parameters
     ----------
     examples : of different attributes, all generated with the same timesteps and eta
+    samples : unedited samples with recorded h that hold every chosen seed; then their h is used
+        and nothing is generated again. For a few hundred; more do not fit in memory.
     batch_size, progress : see `sample`
 
     Notes
@@ -81,7 +90,13 @@ def supervised_directions(
     if not examples or len(set(names)) != len(names):
         raise ValueError(f"examples must be for different attributes, at least one, got {names}")
     seeds, weights = pair_weights(examples)
-    sums = weighted_h(model, seeds, weights, examples[0], batch_size=batch_size, progress=progress)
+    if samples is None:
+        sums = weighted_h(
+            model, seeds, weights, examples[0], batch_size=batch_size, progress=progress
+        )
+    else:
+        check_model(examples[0].provenance, model, "the set of examples")
+        sums = _stored_sum(samples, seeds, weights, examples[0])
     return {
         each.name: Direction(
             delta_h.float(), each.timesteps, "supervised", about_examples(model, each, "h")
@@ -102,70 +117,6 @@ def supervised_x_T(model: HSpaceUNet, examples: Examples) -> Tensor:
     check_model(examples.provenance, model, "the set of examples")
     seeds, weights = pair_weights([examples])
     return weighted_x_T(model, seeds, weights)[0].float()
-
-
-def normal_direction(
-    positive: Tensor,
-    negative: Tensor,
-    timesteps: Sequence[int] | Schedule,
-    *,
-    method: Literal["logistic", "lda"] = "logistic",
-    strength: float = 1.0,
-    provenance: Mapping[str, Any] | None = None,
-) -> Direction:
-    """The normal of a linear classifier between the examples, at each step: for comparison.
-
-    Parameters
-    ----------
-    positive, negative : h_seq of the examples, (n, T, C, h, w) and (m, T, C, h, w), in memory
-    timesteps : of the T steps
-    method : "logistic", an L2-regularised logistic regression; or "lda", a linear discriminant
-        whose covariance is shrunk towards a multiple of the identity
-    strength : of the regularisation, above 0. For "logistic" scikit-learn's 1 / C on features
-        whose total variance is one. For "lda" the fraction of shrinkage, at most 1, where the
-        answer is the difference of means.
-
-    Returns
-    -------
-    At each step the unit normal times the distance of the two means along it, so that scale 1
-    moves a negative example as far as a mean difference would, as seen by the classifier.
-
-    Raises
-    ------
-    ImportError
-        If scikit-learn is missing.
-
-    Notes
-    -----
-    h has many more dimensions than there are examples. Regularised, both normals lie in the span
-    of the centred examples, so they are computed there, in at most n + m - 1 dimensions.
-    """
-    for name, value in (("positive", positive), ("negative", negative)):
-        if value.ndim != 5 or len(value) < 2 or value.shape[1:] != positive.shape[1:]:
-            raise ValueError(
-                f"{name} must be h_seq of at least 2 examples, (n, T, C, h, w), of the same "
-                f"shape as the others, got {tuple(value.shape)}"
-            )
-    if method not in ("logistic", "lda"):
-        raise ValueError(f"method={method!r} is unknown; choose 'logistic' or 'lda'")
-    if not 0 < strength <= (1 if method == "lda" else float("inf")):
-        raise ValueError(f"strength={strength} is out of range for method={method!r}")
-    labels = torch.cat([torch.ones(len(positive)), torch.zeros(len(negative))])
-    rows = []
-    for i in range(positive.shape[1]):
-        h = torch.cat([positive[:, i], negative[:, i]]).double().flatten(1)
-        u, s, vt = torch.linalg.svd(h - h.mean(dim=0), full_matrices=False)
-        keep = s > 1e-10 * s[0]
-        if not bool(keep.any()):
-            raise ValueError(f"all examples have the same h at step {i}; nothing to separate")
-        features = (u * s)[:, keep] / s.norm() * len(h) ** 0.5  # total variance one
-        normal = _normal(features, labels, method, strength) @ vt[keep]
-        normal = normal / normal.norm()
-        gap = h[labels == 1].mean(dim=0) - h[labels == 0].mean(dim=0)
-        rows.append((normal * (gap @ normal)).reshape(positive.shape[2:]))
-    grid = timesteps.timesteps if isinstance(timesteps, Schedule) else tuple(timesteps)
-    about = {**(provenance or {}), "strength": strength, "n": [len(positive), len(negative)]}
-    return Direction(torch.stack(rows).to(positive.dtype), grid, f"supervised-{method}", about)
 
 
 def disentangle(
@@ -246,6 +197,33 @@ def weighted_h(
     return total
 
 
+def _stored_sum(
+    samples: Samples, seeds: Sequence[int], weights: Tensor, recipe: Examples
+) -> Tensor:
+    """weights (m, n) times the recorded h of n samples: (m, T, C, h, w), float64."""
+    if samples.h_seq is None or samples.seeds is None or samples.edit is not None:
+        raise ValueError(
+            "samples must be made from seeds, with record=('h',), and without an edit; "
+            "leave samples out to have the examples generated again"
+        )
+    if (samples.schedule.timesteps, samples.eta) != (recipe.timesteps, recipe.eta):
+        raise ValueError(
+            "samples and examples were made with different timesteps or eta, so their h differ; "
+            "leave samples out to have the examples generated again"
+        )
+    row = {seed: k for k, seed in enumerate(samples.seeds)}
+    missing = [seed for seed in seeds if seed not in row]
+    if missing:
+        raise ValueError(
+            f"samples do not hold the seeds {missing[:5]} of the examples "
+            f"({len(missing)} are missing); leave samples out to have them generated"
+        )
+    total = torch.zeros(len(weights), *samples.h_seq.shape[1:], dtype=torch.float64)
+    for k, seed in enumerate(seeds):  # one by one: a copy in float64 would double the memory
+        total += weights[:, k].view(-1, 1, 1, 1, 1) * samples.h_seq[row[seed]].double()
+    return total
+
+
 def weighted_x_T(model: HSpaceUNet, seeds: Sequence[int], weights: Tensor) -> Tensor:
     """weights (m, n) times the x_T of n samples: (m, 3, H, W), float64."""
     total = torch.zeros(len(weights), *model.image_shape, dtype=torch.float64)
@@ -275,20 +253,3 @@ def _pieces(n: int, size: int) -> Iterator[slice]:
     if size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {size}")
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def _normal(features: Tensor, labels: Tensor, method: str, strength: float) -> Tensor:
-    """Normal of a linear classifier, by scikit-learn; features (n, r), centred."""
-    try:
-        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise ImportError(
-            "normal_direction needs scikit-learn: pip install scikit-learn"
-        ) from error
-    if method == "logistic":
-        classifier = LogisticRegression(C=1 / strength, max_iter=10_000, tol=1e-8)
-    else:
-        classifier = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=float(strength))
-    classifier.fit(features.numpy(), labels.numpy())
-    return torch.from_numpy(classifier.coef_[0])

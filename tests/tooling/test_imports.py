@@ -18,9 +18,9 @@ LAYERS = {
     "using a model": {"directions", "edits", "sampling", "inversion", "hooks", "datasets"},
     "finding directions": {
         "pca", "harvest", "stability", "local", "focus",
-        "annotation", "examples", "supervised", "evaluation", "curves",
+        "annotation", "examples", "supervised", "normals", "evaluation", "curves",
     },
-    "pictures": {"_picture", "_film", "viz", "_anatomy"},
+    "pictures": {"_picture", "_film", "viz", "_anatomy", "photos"},
 }  # fmt: skip
 HEIGHT = {name: height for height, layer in enumerate(LAYERS.values()) for name in layer}
 MODULES = sorted(p.stem for p in HSEM.glob("*.py") if p.stem != "__init__")

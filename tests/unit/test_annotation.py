@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import hsem
-from hsem.annotation import Annotation, annotate, check_model
+from hsem.annotation import Annotation, annotate, check_model, score_samples
 from hsem.scorers import from_function
 
 SEEDS = range(10)
@@ -190,3 +190,22 @@ def test_bad_arguments(model, table):
         Annotation(table.seeds, table.scores, ("upper",), table.timesteps, table.eta)
     with pytest.raises(ValueError, match="no attribute 'left'; there are upper, lower"):
         table.column("left")
+
+
+def test_samples_in_memory_give_the_same_table(model, table):
+    crowd = hsem.sample(model, SEEDS, steps=3, progress=False)
+    scored = score_samples(model, crowd, SCORER)
+    torch.testing.assert_close(scored.scores, table.scores, atol=1e-5, rtol=0)
+    for name in ("seeds", "names", "timesteps", "eta"):
+        assert getattr(scored, name) == getattr(table, name)
+    assert scored.provenance["fingerprint"] == model.fingerprint
+
+
+@pytest.mark.parametrize(
+    "made", [{"x_T": torch.zeros(10, 3, 16, 16), "seeds": None, "eta": 0.0},
+             {"edit": lambda i, h: h}, {"z": torch.zeros(10, 3, 3, 16, 16)}]
+)  # fmt: skip
+def test_samples_that_a_seed_cannot_give_again_are_refused(model, made):
+    run = {"seeds": SEEDS, "steps": 3, "record": (), "progress": False, **made}
+    with pytest.raises(ValueError, match="from seeds alone"):
+        score_samples(model, hsem.sample(model, **run), SCORER)

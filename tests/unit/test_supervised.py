@@ -1,11 +1,9 @@
-"""Equation 11 in h and in x_T, streamed; normals for comparison; projection of many conditions."""
+"""Equation 11 in h and in x_T, streamed or from memory; projection of many conditions."""
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 
 import hsem
 from hsem.annotation import annotate
@@ -17,7 +15,6 @@ from hsem.supervised import (
     accumulated,
     disentangle,
     mean_difference,
-    normal_direction,
     pair_weights,
     supervised_direction,
     supervised_directions,
@@ -116,6 +113,35 @@ def test_several_attributes_in_one_run_are_each_as_alone(model):
     assert weights.tolist() == [[0.5, 0.5, -0.5, -0.5, 0, 0], [-0.5, 0, 0.5, 0, 0.5, -0.5]]
 
 
+def test_directions_from_samples_in_memory(model):
+    """The crowd that was scored may be averaged as it is: the same direction, nothing run again."""
+    a, b = examples(model, (1, 2), (3, 4), "a"), examples(model, (3, 5), (1, 6), "b")
+    crowd = hsem.sample(model, (6, 5, 4, 3, 2, 1, 0), steps=STEPS, progress=False)  # any order
+    stored = supervised_directions(model, [a, b], samples=crowd)
+    fresh = supervised_directions(model, [a, b], progress=False)
+    for name in ("a", "b"):
+        torch.testing.assert_close(stored[name].delta_h, fresh[name].delta_h, atol=1e-5, rtol=1e-5)
+        assert stored[name].provenance == fresh[name].provenance
+    assert (stored["a"].delta_h - fresh["b"].delta_h).abs().max() > 1e-3  # control
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"record": ()}, "record="),
+        ({"edit": lambda i, h: h}, "without an edit"),
+        ({"steps": STEPS + 1}, "different timesteps or eta"),
+        ({"eta": 0.0}, "different timesteps or eta"),
+        ({"seeds": range(3)}, r"do not hold the seeds \[3, 4\].*\(2 are missing\)"),
+        ({"seeds": None, "x_T": torch.zeros(7, 3, 16, 16), "eta": 0.0}, "made from seeds"),
+    ],
+)
+def test_samples_that_do_not_fit_the_examples_are_refused(model, made, words):
+    crowd = hsem.sample(model, **{"seeds": range(7), "steps": STEPS, "progress": False, **made})
+    with pytest.raises(ValueError, match=words):
+        supervised_direction(model, examples(model, (1, 2), (3, 4)), samples=crowd)
+
+
 def test_swapping_the_examples_turns_the_direction_round(model):
     forth = supervised_direction(model, examples(model, (1, 2), (3, 4)), progress=False)
     back = supervised_direction(model, examples(model, (3, 4), (1, 2)), progress=False)
@@ -164,72 +190,6 @@ def test_streaming_is_checked_for_model_recipe_and_names(model):
             supervised_directions(model, wrong)
     with pytest.raises(ValueError, match="batch_size"):
         supervised_direction(model, chosen, batch_size=0)
-
-
-# --------------------------------------------------------------------------------------- normals
-
-
-def cloud(shift: torch.Tensor, noise: torch.Tensor, n: int, seed: int = 0):
-    """n positive and n negative h_seq of one step, their means `shift` apart."""
-    g = torch.Generator().manual_seed(seed)
-    both = torch.randn(2, n, len(shift), generator=g, dtype=torch.float64) * noise
-    both[0] += shift
-    return both.reshape(2, n, 1, len(shift), 1, 1)
-
-
-def unit(v: torch.Tensor) -> torch.Tensor:
-    return v.flatten().double() / v.double().norm()
-
-
-def test_a_linear_discriminant_knows_about_noise_where_the_mean_does_not():
-    """Means differ along x and along y, and y is noisy: the best normal is Sigma^-1 times that."""
-    shift, noise = torch.tensor([1.0, 1.0, 0.0]).double(), torch.tensor([0.5, 3.0, 1.0]).double()
-    positive, negative = cloud(shift, noise, 4000)
-    best = unit(shift / noise**2)
-    lda = normal_direction(positive, negative, [10], method="lda", strength=1e-6)
-    assert float(unit(lda.delta_h) @ best) > 0.99
-    mean = unit(mean_difference(positive, negative))
-    assert float(mean @ best) < 0.8  # control
-    shrunk = normal_direction(positive, negative, [10], method="lda", strength=1.0)
-    assert float(unit(shrunk.delta_h) @ mean) > 1 - 1e-9
-
-
-def test_logistic_regression_in_the_span_equals_the_one_in_all_dimensions():
-    positive, negative = cloud(torch.ones(30).double(), torch.ones(30).double(), 8)
-    ours = normal_direction(positive, negative, [10], method="logistic", strength=0.5)
-    x = torch.cat([positive, negative]).flatten(1)
-    x = x - x.mean(dim=0)
-    scale = float((x.square().sum() / len(x)).sqrt())
-    labels = np.repeat([1, 0], 8)
-    full = LogisticRegression(C=2.0, max_iter=10_000, tol=1e-10).fit((x / scale).numpy(), labels)
-    assert float(unit(ours.delta_h) @ unit(torch.from_numpy(full.coef_))) > 1 - 1e-6
-
-
-@pytest.mark.parametrize("method", ["logistic", "lda"])
-def test_scale_one_moves_as_far_as_the_mean_difference_seen_along_the_normal(method):
-    positive, negative = cloud(torch.ones(5).double(), torch.ones(5).double(), 20)
-    normal = normal_direction(positive, negative, [10], method=method, strength=0.3)
-    gap = mean_difference(positive, negative)
-    along = float(gap.flatten() @ unit(normal.delta_h))
-    assert abs(along - normal.norm()) < 1e-9 and along > 0
-    assert normal.method == f"supervised-{method}"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"method": "svm"}, "'logistic' or 'lda'"),
-        ({"strength": 0.0}, "out of range"),
-        ({"method": "lda", "strength": 2.0}, "out of range"),
-        ({"positive": torch.zeros(1, 1, 3, 1, 1)}, "positive must be h_seq of at least 2"),
-        ({"negative": torch.zeros(4, 1, 2, 1, 1)}, "negative must be h_seq"),
-        ({"positive": torch.zeros(4, 1, 3, 1, 1)}, "same h at step 0"),
-    ],
-)
-def test_bad_normals(change, words):
-    good = {"positive": torch.ones(4, 1, 3, 1, 1), "negative": torch.zeros(4, 1, 3, 1, 1)}
-    with pytest.raises(ValueError, match=words):
-        normal_direction(timesteps=[10], **{**good, **change})
 
 
 # ---------------------------------------------------- equation 12 with many conditions, combination

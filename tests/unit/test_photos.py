@@ -1,0 +1,142 @@
+"""Pictures from files: cropping, alignment at the eyes, and folders of expressions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hsem.examples import expression_pairs
+from hsem.photos import EYES_AT, ExpressionPictures, read_expressions, read_photo
+
+
+def draw(path: Path, size=(90, 60), dots=(), ground=(0, 0, 255)) -> Path:
+    """A picture with red dots of 7 x 7 pixels, at (x, y)."""
+    pixels = np.full((size[1], size[0], 3), ground, dtype=np.uint8)
+    for x, y in dots:
+        pixels[y - 3 : y + 4, x - 3 : x + 4] = (255, 0, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def dots_of(image: torch.Tensor) -> list[tuple[float, float]]:
+    """Centres of red in the left and in the right half, as fractions of the side."""
+    weight = (image[0] + 1) / 2
+    ys, xs = torch.meshgrid(*(torch.arange(s) + 0.5 for s in weight.shape), indexing="ij")
+    side, out = weight.shape[1], []
+    for half in (xs < side / 2, xs >= side / 2):
+        w = weight * half
+        out.append((float((w * xs).sum() / w.sum() / side), float((w * ys).sum() / w.sum() / side)))
+    return out
+
+
+def test_the_square_in_the_middle(tmp_path):
+    image = read_photo(draw(tmp_path / "a.png", dots=[(45, 30)]), 30)
+    assert image.shape == (3, 30, 30) and image.min() >= -1 and image.max() <= 1
+    assert image[0, 15, 15] > 0.9 and image[2, 15, 15] < -0.9  # the dot was in the middle
+    assert image[2, 0, 0] > 0.9  # the ground
+    at_the_edge = read_photo(draw(tmp_path / "b.png", dots=[(5, 30)]), 30)
+    assert at_the_edge[0].max() < -0.9  # outside the square: cropped away
+
+
+@pytest.mark.parametrize("eyes", [((30, 30), (60, 30)), ((35, 40), (50, 20)), ((20, 15), (27, 22))])
+def test_eyes_come_to_lie_where_they_should(tmp_path, eyes):
+    path = draw(tmp_path / "a.png", dots=eyes)
+    seen = dots_of(read_photo(path, 64, eyes=tuple((x + 0.5, y + 0.5) for x, y in eyes)))
+    for (x, y), (at_x, at_y) in zip(seen, EYES_AT, strict=True):
+        assert abs(x - at_x) < 0.02 and abs(y - at_y) < 0.02
+    unaligned = dots_of(read_photo(path, 64))
+    assert max(abs(y - 0.45) for _, y in unaligned) > 0.04  # control
+
+
+def test_large_photos_are_shrunk_without_dots(tmp_path):
+    """A fine checkerboard must become grey, not a pattern."""
+    board = np.indices((600, 600)).sum(0)[..., None].repeat(3, 2) % 2 * 255
+    Image.fromarray(board.astype(np.uint8)).save(tmp_path / "board.png")
+    for eyes in (None, ((250.5, 280.3), (350.1, 276.9))):
+        image = read_photo(tmp_path / "board.png", 32, eyes=eyes)
+        assert image.abs().max() < 0.15
+
+
+def test_outside_the_file_its_edge_goes_on(tmp_path):
+    image = read_photo(draw(tmp_path / "a.png"), 32, eyes=((10.0, 5.0), (80.0, 5.0)))
+    assert image[2].min() > 0.99 and image[0].max() < -0.99  # blue up to the corners, no black
+
+
+def test_transparency_and_orientation(tmp_path):
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert read_photo(tmp_path / "clear.png", 8).min() > 0.99
+    picture = Image.new("RGB", (40, 40), "black")
+    picture.paste("white", (0, 0, 40, 20))  # bright above
+    exif = picture.getexif()
+    exif[0x0112] = 3  # "upside down": shown turned by half a turn
+    picture.save(tmp_path / "turned.png", exif=exif)
+    image = read_photo(tmp_path / "turned.png", 8)
+    assert image[:, 0].max() < -0.9 and image[:, -1].min() > 0.9
+
+
+def test_unreadable_files_and_impossible_eyes(tmp_path):
+    (tmp_path / "no.png").write_bytes(b"not a picture")
+    for name in ("no.png", "missing.png"):
+        with pytest.raises(OSError, match=f"cannot read a picture.*{name}"):
+            read_photo(tmp_path / name)
+    path = draw(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="two different places"):
+        read_photo(path, eyes=((3, 3), (3, 3)))
+
+
+# ---------------------------------------------------------------------------------- expressions
+
+
+def test_a_folder_named_like_bu3dfe(tmp_path):
+    for name in ("F0001_NE00WH", "F0001_HA01WH", "F0001_HA04WH", "M0007_SU02BL", "M0007_NE00BL"):
+        draw(tmp_path / name[:5] / f"{name}_F2D.bmp")
+    draw(tmp_path / "F0001" / "F0001_HA04WH_F3D.bmp")  # the texture, not the frontal view
+    (tmp_path / "readme.txt").write_text("x")
+    data = read_expressions(tmp_path, size=16)
+    assert data.images.shape == (5, 3, 16, 16)
+    assert data.subject == ("F0001",) * 3 + ("M0007",) * 2
+    assert data.expression == ("happy", "happy", "neutral", "neutral", "surprised")
+    assert data.intensity == (1.0, 4.0, 0.0, 0.0, 2.0)
+    positive, negative = expression_pairs(data, "happy")
+    assert positive.tolist() == [1] and negative.tolist() == [2]  # the most intense one
+
+
+def test_plain_folders_and_a_reader_of_ones_own(tmp_path):
+    for name in ("anna/happy/0.5.png", "anna/neutral/0.png", "ben/happy/1.png"):
+        draw(tmp_path / name)
+    data = read_expressions(tmp_path, layout="folders", read=lambda path: torch.ones(3, 4, 4))
+    assert data.subject == ("anna", "anna", "ben") and data.intensity == (0.5, 0.0, 1.0)
+    assert data.images.shape == (3, 3, 4, 4)
+    own = read_expressions(
+        tmp_path, layout=r"(?P<subject>\w)\w*/(?P<expression>\w+)/(?P<intensity>\d)"
+    )
+    assert own.subject == ("a", "a", "b")
+
+
+def test_folders_that_do_not_fit(tmp_path):
+    draw(tmp_path / "anna" / "smiling.png")
+    with pytest.raises(ValueError, match=r"none of the 1 files.*such as anna/smiling.png.*bu3dfe"):
+        read_expressions(tmp_path)
+    with pytest.raises(ValueError, match=r"x\)' lacks \['expression', 'intensity'\]"):
+        read_expressions(tmp_path, layout="(?P<subject>x)")
+
+
+def test_pairs_are_the_same_person_at_full_intensity():
+    data = ExpressionPictures(
+        torch.zeros(7, 3, 2, 2),
+        ("a", "b", "a", "a", "c", "b", "d"),
+        ("sad", "sad", "neutral", "sad", "sad", "neutral", "neutral"),
+        (0.2, 0.9, 0.0, 0.7, 1.0, 0.0, 0.0),
+    )
+    positive, negative = expression_pairs(data, "sad")
+    assert positive.tolist() == [3, 1] and negative.tolist() == [2, 5]  # c and d have no partner
+    arrays = data._replace(subject=np.array(data.subject), intensity=torch.tensor(data.intensity))
+    assert expression_pairs(arrays, "sad")[0].tolist() == [3, 1]
+    with pytest.raises(ValueError, match="no expression 'happy'; there are neutral, sad"):
+        expression_pairs(data, "happy")
+    lonely = data._replace(subject=tuple("abcdefg"))
+    with pytest.raises(ValueError, match="nobody shows both 'sad' and 'neutral'"):
+        expression_pairs(lonely, "sad")
