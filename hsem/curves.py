@@ -14,9 +14,9 @@ from .directions import Direction
 from .edits import add
 from .evaluation import FIRST_SEED, edited_scores
 from .examples import Examples
-from .sampling import draw_noise
+from .sampling import Samples, draw_noise
 from .scorers import Scorer, column, names_of
-from .supervised import pair_weights, weighted_h, weighted_x_T
+from .supervised import pair_weights, weighted_h, weighted_recorded_h, weighted_x_T
 from .unet import HSpaceUNet
 
 LATENTS = ("h", "x_T")
@@ -133,6 +133,7 @@ def learning_curve(
     scorer: Scorer | None = None,
     scale: float = 1.0,
     seeds: Sequence[int] = range(FIRST_SEED, FIRST_SEED + 32),
+    samples: Samples | None = None,
     batch_size: int = 16,
     progress: bool = True,
 ) -> LearningCurve:
@@ -149,6 +150,7 @@ def learning_curve(
     scorer : measures the effect on `examples.name`, at `scale`, of directions stretched to the
         norm of the reference, since a mean of few examples is long but mostly noise
     seeds : samples on which effects are measured
+    samples : with recorded h that hold the pool; then it is not generated again
 
     Notes
     -----
@@ -167,12 +169,13 @@ def learning_curve(
         column(names_of(scorer), examples.name)  # complain before the work, not after
     drawn = [pool.draw(n, generator) for _ in range(draws) for n in counts]
     pool_seeds, weights = pair_weights([reference, *drawn])
-    found = {
-        "h": weighted_h(
+    if samples is None:
+        in_h = weighted_h(
             model, pool_seeds, weights, examples, batch_size=batch_size, progress=progress
-        ),
-        "x_T": weighted_x_T(model, pool_seeds, weights),
-    }
+        )
+    else:
+        in_h = weighted_recorded_h(samples, pool_seeds, weights, examples)
+    found = {"h": in_h, "x_T": weighted_x_T(model, pool_seeds, weights)}
     grid = (draws, len(counts))
     cosine = {key: _cosines(found[key]).unflatten(0, grid) for key in LATENTS}
     effect, reference_effect = None, None

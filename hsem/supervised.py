@@ -96,7 +96,7 @@ def supervised_directions(
         )
     else:
         check_model(examples[0].provenance, model, "the set of examples")
-        sums = _stored_sum(samples, seeds, weights, examples[0])
+        sums = weighted_recorded_h(samples, seeds, weights, examples[0])
     return {
         each.name: Direction(
             delta_h.float(), each.timesteps, "supervised", about_examples(model, each, "h")
@@ -197,7 +197,7 @@ def weighted_h(
     return total
 
 
-def _stored_sum(
+def weighted_recorded_h(
     samples: Samples, seeds: Sequence[int], weights: Tensor, recipe: Examples
 ) -> Tensor:
     """weights (m, n) times the recorded h of n samples: (m, T, C, h, w), float64."""

@@ -173,6 +173,19 @@ def test_effects_are_compared_at_equal_length(model, examples):
     assert share["x_T"][0] < 0.5 < share["x_T"][1]  # little of a long vector points the right way
 
 
+def test_a_pool_in_memory_gives_the_same_curve(model, examples):
+    crowd = hsem.sample(model, range(400), steps=1, eta=0.0, progress=False)
+    stored, fresh = (
+        learning_curve(model, examples, [5], generator=generator(), samples=samples, **QUIET)
+        for samples in (crowd, None)
+    )
+    for key in ("h", "x_T"):
+        near(stored.cosine[key], fresh.cosine[key])
+    with pytest.raises(ValueError, match="do not hold the seeds"):
+        part = hsem.sample(model, range(9), steps=1, eta=0.0, progress=False)
+        learning_curve(model, examples, [5], generator=generator(), samples=part, **QUIET)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
