@@ -22,7 +22,7 @@ def export(run: Path, target: Path) -> dict[str, int]:
     config = json.loads((run / "config.json").read_text())
     tensors = load_file(run / "checkpoint.safetensors")
     unet = UNet2DModel(**config["unet"])
-    unet.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("ema.")})
+    unet.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("ema.unet.")})
     pipeline = DDPMPipeline(unet.to(torch.float16), DDPMScheduler(**config["scheduler"]))
     pipeline.save_pretrained(target, safe_serialization=True)
     for path in (target / "unet" / "config.json", target / "model_index.json"):

@@ -1,13 +1,17 @@
 """Train the denoiser `portraits-64`: resumable, on a GPU or on two CPU cores.
 
-    python -m portraits.train --data DATA --out RUN --minutes 60
+    python -m portraits.train --data DATA --out RUN --level 2 --minutes 30   # 16x16 pictures
+    python -m portraits.train --data DATA --out RUN --level 1 --minutes 30   # 32x32
+    python -m portraits.train --data DATA --out RUN --minutes 60             # 64x64
     python -m portraits.train --data DATA --out RUN --minutes 20 --cooldown 20   # land it
     python -m portraits.export RUN hsem/data/portraits-64                        # ship it
 
 The network predicts v = sqrt(alpha_bar) n - sqrt(1 - alpha_bar) x0 (Salimans and Ho, 2022): with
-uniform weight its loss stays sane at every noise level, which a small budget needs. Every number a
-run depends on is in its `config.json`; every line of `log.jsonl` is one measurement. A run that is
-stopped goes on from its last checkpoint, whatever machine wrote it.
+uniform weight its loss stays sane at every noise level, which a small budget needs. The inner
+levels learn small pictures first (portraits/levels.py): most of what a face is fits in 16x16
+pixels, and there a picture costs a fifth of the time. Every number a run depends on is in its
+`config.json`; every line of `log.jsonl` is one measurement. A run that is stopped goes on from its
+last checkpoint, whatever machine wrote it.
 """
 
 from __future__ import annotations
@@ -19,16 +23,19 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import DDPMScheduler, UNet2DModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+from portraits.levels import Inner, Level, grow, level_noise
 
 log = logging.getLogger("portraits.train")
 
@@ -81,15 +88,18 @@ def batches(images: Tensor, size: int, generator: torch.Generator) -> Iterator[T
         yield torch.where(mirrored[:, None, None, None], x.flip(-1), x)
 
 
-def draw_timesteps(n: int, steps: int, generator: torch.Generator) -> Tensor:
+def draw_timesteps(n: int, steps: int, generator: torch.Generator, level: int = 0) -> Tensor:
     """Four in ten uniform, the others towards the noisy side, where a face takes shape.
 
     An untrained network is a local filter: good at low noise within minutes, and blind to the
     layout that only a global view of a very noisy picture gives. That is what takes the time.
+    At an inner level a picture is less noisy than its timestep says, so the draw is made in the
+    angle u of the small picture, tan(pi u / 2) = sigma / alpha there, and carried back.
     """
     uniform = torch.rand(n, generator=generator)
-    noisy = torch.sigmoid(0.9 + 0.9 * torch.randn(n, generator=generator))
+    noisy = torch.sigmoid((0.3 if level else 0.9) + 0.9 * torch.randn(n, generator=generator))
     u = torch.where(torch.rand(n, generator=generator) < 0.4, uniform, noisy)
+    u = 2 / math.pi * torch.atan(2**level * torch.tan(math.pi / 2 * u))
     return (u * steps).long().clamp(max=steps - 1)
 
 
@@ -140,19 +150,36 @@ class Muon(torch.optim.Optimizer):
                 p.add_(update.view_as(p), alpha=-group["lr"])
 
 
-def optimisers(net: nn.Module, kind: str, lr: float) -> list[torch.optim.Optimizer]:
-    """AdamW alone, or Muon for the inner weights with AdamW for the rest."""
-    named = [(n, p) for n, p in net.named_parameters() if p.requires_grad]
-    if kind == "adamw":
-        return [torch.optim.AdamW([p for _, p in named], lr, betas=(0.9, 0.99), weight_decay=0.0)]
-    edge = ("conv_in", "conv_out", "time_embedding")
-    inner = [p for n, p in named if p.ndim >= 2 and not n.startswith(edge)]
-    ids = {id(p) for p in inner}
-    rest = [p for _, p in named if id(p) not in ids]
-    return [
-        Muon(inner, lr=lr),
-        torch.optim.AdamW(rest, lr * 0.05, betas=(0.9, 0.99), weight_decay=0.0),
+def optimisers(net: Inner, kind: str, lr: float) -> list[torch.optim.Optimizer]:
+    """AdamW alone, or Muon for the inner weights with AdamW for the rest.
+
+    Each has two groups: the weights that an inner level has trained, which wait for `hold` steps
+    while the new level learns to use them, and the new ones.
+    """
+    new = net.outer()
+    edge = ("unet.conv_in", "unet.conv_out", "unet.time_embedding", "stem", "head")
+    named = list(net.parameters_in_use())
+    muon = {
+        n for n, p in named if kind == "muon" and p.ndim >= 2 and not n.startswith(edge)
+    }  # fmt: skip
+
+    def groups(names: list[tuple[str, nn.Parameter]], lr: float) -> list[dict[str, Any]]:
+        known = [p for n, p in names if n not in new]
+        fresh = [p for n, p in names if n in new]
+        return [
+            {"params": params, "lr": lr, "held": held}
+            for params, held in ((known, True), (fresh, False))
+            if params
+        ]
+
+    rest = [(n, p) for n, p in named if n not in muon]
+    slow = lr * 0.05 if kind == "muon" else lr
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups(rest, slow), slow, betas=(0.9, 0.99), weight_decay=0.0)
     ]
+    if muon:
+        found.insert(0, Muon(groups([(n, p) for n, p in named if n in muon], lr), lr=lr))
+    return found
 
 
 # ----------------------------------------------------------------------------------- checkpoints
@@ -165,17 +192,17 @@ class Run:
         self.out, self.args = out, args
         out.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.unet = UNet2DModel(**UNET).to(self.device, memory_format=torch.channels_last)
-        self.step = self.seen = 0
-        if args.init and not (out / "checkpoint.json").exists():
-            self.unet.load_state_dict({k: v.float() for k, v in load_file(args.init).items()})
-        self.opts = optimisers(self.unet, args.optimizer, args.lr)
-        self.ema = {k: v.detach().clone() for k, v in self.unet.state_dict().items()}
-        if (out / "checkpoint.json").exists():
-            self.restore()
-        for opt in self.opts:
-            for group in opt.param_groups:
-                group.setdefault("initial_lr", group["lr"])
+        unet = UNet2DModel(**UNET)
+        self.step = self.seen = self.entered = 0
+        known = (out / "checkpoint.json").exists()
+        if args.init and not known:
+            unet.load_state_dict({k: v.float() for k, v in load_file(args.init).items()})
+        if known:
+            self.net = self.restore(unet)
+        else:
+            self.net = placed(Inner(unet, args.level), self.device)
+            self.opts = optimisers(self.net, args.optimizer, args.lr)
+            self.ema = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         (out / "config.json").write_text(
             json.dumps(
                 {"unet": UNET, "scheduler": SCHEDULER, "args": vars(args)}, indent=1, default=str
@@ -183,7 +210,7 @@ class Run:
         )
 
     def save(self) -> None:
-        tensors = {f"model.{k}": v for k, v in self.unet.state_dict().items()}
+        tensors = {f"model.{k}": v for k, v in self.net.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
         for o, opt in enumerate(self.opts):
             for i, state in opt.state_dict()["state"].items():
@@ -193,18 +220,40 @@ class Run:
         partial = self.out / "checkpoint.safetensors.part"
         save_file(tensors, partial)
         os.replace(partial, self.out / "checkpoint.safetensors")
-        meta = {"step": self.step, "seen": self.seen, "optimizer": self.args.optimizer}
+        meta = {
+            "step": self.step,
+            "seen": self.seen,
+            "entered": self.entered,
+            "level": self.net.level,
+            "optimizer": self.args.optimizer,
+        }
         (self.out / "checkpoint.json").write_text(json.dumps(meta))
 
-    def restore(self) -> None:
+    def restore(self, unet: UNet2DModel) -> Inner:
+        """The network of the checkpoint, grown to the level asked for."""
         meta = json.loads((self.out / "checkpoint.json").read_text())
-        tensors = load_file(self.out / "checkpoint.safetensors", device=str(self.device))
-        self.step, self.seen = meta["step"], meta["seen"]
-        self.unet.load_state_dict(_under(tensors, "model."))
-        self.ema = _under(tensors, "ema.")
-        if meta["optimizer"] != self.args.optimizer:
-            log.warning("optimiser changed from %s: its state starts afresh", meta["optimizer"])
-            return
+        tensors = load_file(self.out / "checkpoint.safetensors")
+        self.step, self.seen, self.entered = meta["step"], meta["seen"], meta["entered"]
+        level = meta["level"]
+        if level < self.args.level:
+            raise ValueError(
+                f"level={self.args.level}: {self.out} has already grown to level {level}"
+            )
+        net, average = Inner(unet, level), Inner(UNet2DModel(**UNET), level)
+        net.load_state_dict(_under(tensors, "model."))
+        average.load_state_dict(_under(tensors, "ema."))
+        grown = level > self.args.level
+        while net.level > self.args.level:
+            # The average is the better network, so it is what grows.
+            net = average = grow(average)
+            self.entered = self.step
+        to = {"device": self.device}
+        self.ema = {k: v.detach().clone().to(**to) for k, v in average.state_dict().items()}
+        net = placed(net, self.device)
+        self.opts = optimisers(net, self.args.optimizer, self.args.lr)
+        if grown or meta["optimizer"] != self.args.optimizer:
+            log.warning("the optimiser of %s starts afresh", self.out)
+            return net
         for o, opt in enumerate(self.opts):
             whole = opt.state_dict()
             for key, value in _under(tensors, f"opt.{o}.").items():
@@ -212,12 +261,40 @@ class Run:
                 whole["state"].setdefault(int(index), {})[name] = value
             opt.load_state_dict(whole)
         log.info("resumed %s at step %d, %d pictures seen", self.out, self.step, self.seen)
+        return net
 
     @torch.no_grad()
     def average(self) -> None:
-        decay = min(self.args.ema, (1 + self.step) / (10 + self.step))
-        state = self.unet.state_dict()
+        since = self.step - self.entered
+        decay = min(self.args.ema, (1 + since) / (10 + since))
+        state = self.net.state_dict()
         torch._foreach_lerp_(list(self.ema.values()), [state[k] for k in self.ema], 1 - decay)
+
+
+def half_precision(device: torch.device) -> bool:
+    """Whether bfloat16 is calculated by the hardware.
+
+    A processor without it imitates it: one tenth of the speed of float32 was measured.
+    """
+    return device.type != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+def layout(device: torch.device) -> torch.memory_format:
+    """The memory layout that convolutions are fastest in: channels last goes with bfloat16."""
+    return torch.channels_last if half_precision(device) else torch.contiguous_format
+
+
+def placed(net: Inner, device: torch.device) -> Inner:
+    """The network on its device, in its fastest layout."""
+    net.unet.to(memory_format=layout(device))  # type: ignore[call-overload]
+    return net.to(device)
+
+
+def predict(net: Callable[..., Any], x: Tensor, t: Tensor) -> Tensor:
+    """v in float32, calculated in the precision that is fastest here."""
+    device = x.device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half_precision(device)):
+        return net(x.contiguous(memory_format=layout(device)), t).float()
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -227,16 +304,10 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 # ------------------------------------------------------------------------------------------ train
 
 
-def v_loss(
-    net: Callable[..., Any], x0: Tensor, t: Tensor, noise: Tensor, alpha_bar: Tensor
-) -> Tensor:
+def v_loss(net: Callable[..., Any], x0: Tensor, t: Tensor, noise: Tensor, level: Level) -> Tensor:
     """Mean squared error of v, each sample its own noise level."""
-    a = alpha_bar[t].view(-1, 1, 1, 1)
-    x_t = a.sqrt() * x0 + (1 - a).sqrt() * noise
-    v = a.sqrt() * noise - (1 - a).sqrt() * x0
-    with torch.autocast(x0.device.type, dtype=torch.bfloat16):
-        out = net(x_t.contiguous(memory_format=torch.channels_last), t).sample
-    return (out.float() - v).pow(2).mean((1, 2, 3))
+    out = predict(net, level.noisy(x0, noise, t), t)
+    return (out - level.v(x0, noise, t)).pow(2).mean((1, 2, 3))
 
 
 def learning_rate(step: int, elapsed: float, args: argparse.Namespace) -> float:
@@ -247,17 +318,20 @@ def learning_rate(step: int, elapsed: float, args: argparse.Namespace) -> float:
 
 
 @torch.no_grad()
-def sample_grid(unet: UNet2DModel, path: Path, n: int = 24, steps: int = 25) -> None:
-    """Deterministic samples from fixed seeds, so that grids of one run can be compared."""
-    scheduler = DDIMScheduler(**SCHEDULER)
-    scheduler.set_timesteps(steps)
+def sample_grid(net: Inner, path: Path, n: int = 24, steps: int = 25) -> None:
+    """Deterministic (DDIM, eta 0) samples from fixed seeds, so that grids can be compared."""
+    device, side = next(net.parameters()).device, UNET["sample_size"] // 2**net.level
+    alpha_bar = DDPMScheduler(**SCHEDULER).alphas_cumprod.to(device)
+    level = level_noise(alpha_bar, net.level)
+    times = torch.linspace(len(alpha_bar) - 1, 0, steps + 1).long().to(device)
     seeds = [torch.Generator().manual_seed(s) for s in range(n)]
-    x = torch.stack([torch.randn(3, 64, 64, generator=g) for g in seeds]).to(unet.device)
-    for t in scheduler.timesteps:
-        with torch.autocast(unet.device.type, dtype=torch.bfloat16):
-            v = unet(x.contiguous(memory_format=torch.channels_last), t).sample
-        x = scheduler.step(v.float(), t, x).prev_sample
-    pictures = ((x.clamp(-1, 1) + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy()
+    noise = torch.stack([torch.randn(3, side, side, generator=g) for g in seeds]).to(device)
+    x = level.sigma[-1] * noise
+    for now, then in pairwise(times):
+        t = now.expand(n)
+        x0, noise = level.split(x, predict(net, x, t), t)
+        x = level.noisy(x0, noise, then.expand(n))
+    pictures = ((x0.clamp(-1, 1) + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy()
     rows = [np.concatenate(list(pictures[r : r + 8]), 1) for r in range(0, n, 8)]
     Image.fromarray(np.concatenate(rows, 0)).resize(
         (8 * 128, n // 8 * 128), Image.Resampling.NEAREST
@@ -267,25 +341,29 @@ def sample_grid(unet: UNet2DModel, path: Path, n: int = 24, steps: int = 25) -> 
 def train(args: argparse.Namespace) -> None:
     run = Run(Path(args.out), args)
     images = load_images(Path(args.data))
-    scheduler = DDPMScheduler(**SCHEDULER)
-    alpha_bar = scheduler.alphas_cumprod.to(run.device)
+    alpha_bar = DDPMScheduler(**SCHEDULER).alphas_cumprod.to(run.device)
+    level = level_noise(alpha_bar, args.level)
     generator = torch.Generator().manual_seed(args.seed + run.step)
     source = batches(images, args.batch, generator)
-    net = torch.compile(run.unet) if args.compile else run.unet
+    compiled = half_precision(run.device) if args.compile is None else args.compile
+    net: Callable[..., Any] = torch.compile(run.net) if compiled else run.net
     start, smooth, by_level = time.time(), None, torch.zeros(5, 2)
+    mark = start
     bar = tqdm(total=math.ceil(args.minutes * 60), unit="s", desc="training", disable=args.quiet)
     while (elapsed := time.time() - start) < args.minutes * 60:
-        x0 = next(source)
-        t = draw_timesteps(len(x0), len(alpha_bar), generator)
+        x0 = nn.functional.avg_pool2d(next(source), 2**args.level)
+        t = draw_timesteps(len(x0), len(alpha_bar), generator, args.level)
         noise = torch.randn(x0.shape, generator=generator)
-        scale = learning_rate(run.step, elapsed, args)
+        scale = learning_rate(run.step - run.entered, elapsed, args)
+        held = run.step - run.entered < args.hold
         for opt in run.opts:
+            base = args.lr if isinstance(opt, Muon) else opt.defaults["lr"]
             for group in opt.param_groups:
-                group["lr"] = group["initial_lr"] * scale
-        each = v_loss(net, x0.to(run.device), t.to(run.device), noise.to(run.device), alpha_bar)
+                group["lr"] = 0.0 if held and group["held"] else base * scale
+        each = v_loss(net, x0.to(run.device), t.to(run.device), noise.to(run.device), level)
         loss = each.mean()
         loss.backward()
-        nn.utils.clip_grad_norm_(run.unet.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
         for opt in run.opts:
             opt.step()
             opt.zero_grad(set_to_none=True)
@@ -293,27 +371,30 @@ def train(args: argparse.Namespace) -> None:
         run.seen += len(x0)
         run.average()
         smooth = loss.item() if smooth is None else 0.99 * smooth + 0.01 * loss.item()
-        level = t * 5 // len(alpha_bar)
-        by_level.index_add_(0, level, torch.stack([each.detach().cpu(), torch.ones(len(each))], 1))
+        fifth = t * 5 // len(alpha_bar)
+        by_level.index_add_(0, fifth, torch.stack([each.detach().cpu(), torch.ones(len(each))], 1))
         if run.step % 100 == 0:
-            rate = args.batch * 100 / (time.time() - getattr(run, "mark", start))
-            run.mark = time.time()  # type: ignore[attr-defined]
+            now = time.time()
             record = {
                 "step": run.step,
                 "seen": run.seen,
+                "level": args.level,
                 "loss": round(smooth, 5),
                 "loss_by_noise_level": [
-                    round(v, 4) for v in (by_level[:, 0] / by_level[:, 1]).tolist()
+                    round(v, 4) for v in (by_level[:, 0] / by_level[:, 1].clamp(min=1)).tolist()
                 ],
-                "images_per_second": round(rate, 1),
+                "images_per_second": round(args.batch * 100 / (now - mark), 1),
                 "lr_scale": round(scale, 4),
             }
+            mark = now
             by_level.zero_()
             with (run.out / "log.jsonl").open("a") as f:
                 f.write(json.dumps(record) + "\n")
             bar.set_postfix(loss=record["loss"], rate=record["images_per_second"])
         if run.step % args.save_every == 0:
             run.save()
+            images = load_images(Path(args.data))  # the renderer may have drawn more
+            source = batches(images, args.batch, generator)
         if run.step % args.grid_every == 0:
             save_grid(run)
         bar.update(int(elapsed) - bar.n)
@@ -323,10 +404,9 @@ def train(args: argparse.Namespace) -> None:
 
 
 def save_grid(run: Run) -> None:
-    shadow = UNet2DModel(**UNET)
+    shadow = Inner(UNet2DModel(**UNET), run.net.level)
     shadow.load_state_dict(run.ema)
-    shadow.to(run.device, memory_format=torch.channels_last).eval()
-    sample_grid(shadow, run.out / f"grid_{run.step:07d}.png")
+    sample_grid(placed(shadow, run.device).eval(), run.out / f"grid_{run.step:07d}.png")
 
 
 def main() -> None:
@@ -341,12 +421,18 @@ def main() -> None:
     p.add_argument("--optimizer", choices=("adamw", "muon"), default="muon")
     p.add_argument("--lr", type=float, default=0.01, help="of Muon (AdamW part: a twentieth of it)")
     p.add_argument("--ema", type=float, default=0.999)
+    p.add_argument("--level", type=int, default=0, help="2: 16x16 pictures, 1: 32x32, 0: 64x64")
+    p.add_argument(
+        "--hold", type=int, default=300, help="steps a new level learns before the inner ones move"
+    )
     p.add_argument("--init", help="safetensors weights to start a new run from")
     p.add_argument("--device", help="cuda or cpu; default: cuda where there is one")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--save-every", type=int, default=500)
     p.add_argument("--grid-every", type=int, default=1500)
-    p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    p.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, help="default: where bfloat16 is fast"
+    )
     p.add_argument("--quiet", action="store_true", help="no progress bar")
     args = p.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

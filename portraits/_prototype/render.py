@@ -12,7 +12,7 @@ in vec3 pos; in vec3 nrm; in vec2 uv; in vec4 aux;   // aux: ao, rest xyz
 out vec3 P; out vec3 N; out vec2 UV; out vec4 A; out vec4 LS;
 void main(){ P=pos; N=nrm; UV=uv; A=aux; LS=LP*vec4(pos,1.); gl_Position=VP*vec4(pos,1.); }'''
 FS = '''#version 330
-uniform int kind;                 // 0 skin 1 eye 2 hair card 3 cloth tex 4 flat 5 teeth/tongue 6 brow/lash 7 lens 8 knit
+const int kind = KIND;             // 0 skin 1 eye 2 hair card 3 cloth tex 4 flat 5 teeth/tongue 6 brow/lash 7 lens 8 knit
 uniform sampler2D t0,t1,t2,t3,tw,shadow;
 uniform vec4 mixw; uniform vec3 gain; uniform float old; uniform vec3 col; uniform vec3 col2; uniform float scalp;
 uniform float lips; uniform float beard; uniform vec3 mouth; uniform float bsc; uniform vec3 lipcol;
@@ -31,7 +31,7 @@ float shade(){
   for(int i=-1;i<=1;i++)for(int j=-1;j<=1;j++){ float d=texture(shadow,s.xy+vec2(i,j)*1.4*px).r; a+= s.z-.012>d?0.:1.; }
   return a/9.; }
 void main(){
-  if(dot(A.yzw,clip0.xyz)+clip0.w>0.) discard;
+  if(kind!=0 && dot(A.yzw,clip0.xyz)+clip0.w>0.) discard;
   if(kind==2 && trim.w>0. && A.w>trim.z && A.z<trim.y+.06*sin(A.y*9.)+.05*sin(A.y*31.)-.30*smoothstep(trim.x*.75,trim.x*1.15,abs(A.y)) && abs(A.y)<trim.x*1.25) discard;
   vec3 V=normalize(eye-P); vec3 n=normalize(N); if(dot(n,V)<0. && kind!=0) n=-n;
   vec3 alb; float al=1.; float spec=.25, pw=20.; float wrap=.0; vec3 sss=vec3(0);
@@ -61,7 +61,7 @@ void main(){
   } else if(kind==7){ alb=col; al=gloss; spec=1.2; pw=60.;
   } else if(kind==9){ float f=vn(A.yzw*26.)*.6+vn(A.yzw*55.)*.4; al=f>gloss*.75+.05?1.:0.; alb=col*(.45+.75*gloss)*(.6+.8*f); n=normalize(mix(n,normalize(P-headc),.5)); spec=.12; wrap=.3;
   } else { float k=.8+.35*vn(A.yzw*vec3(14.,30.,14.)); alb=mix(col,col2,smoothstep(-.02,.02,gloss-A.z))*k; spec=.02; wrap=.2; }
-  if(pass_==0){ if(al<cut) discard; } else { if(al>=cut||al<.03) discard; }
+  if(kind!=0){ if(pass_==0){ if(al<cut) discard; } else { if(al>=cut||al<.03) discard; } }   // skin discards nothing, so that depth is tested first
   float sh=shade();
   float nl=dot(n,L); float d=clamp((nl+wrap)/(1.+wrap),0.,1.);
   float lit=mix(sh,1.,.06);
@@ -108,8 +108,12 @@ class Mesh:
         s.vbo = R.ctx.buffer(reserve=n * 48)
         s.ibo = R.ctx.buffer(surf.tri.tobytes())
         fmt = [(s.vbo, '3f 3f 2f 4f', 'pos', 'nrm', 'uv', 'aux')]
-        s.vao = R.ctx.vertex_array(R.prog, fmt, s.ibo)
+        s.R, s.fmt, s.vaos = R, fmt, {}
         s.svao = R.ctx.vertex_array(R.sprog, [(s.vbo, '3f 12x 2f 4f', 'pos', 'uv', 'aux')], s.ibo)
+
+    def vao(s, kind):
+        if kind not in s.vaos: s.vaos[kind] = s.R.ctx.vertex_array(s.R.progs[kind], s.fmt, s.ibo, skip_errors=True)
+        return s.vaos[kind]
 
     def update(s, v, rest, ao=None):
         vi = s.surf.vi
@@ -122,7 +126,8 @@ class Renderer:
     def __init__(s, size=256, shadow=384, texsize=1024):
         s.ctx = moderngl.create_context(standalone=True, backend='egl', require=330)
         c = s.ctx; s.size = size
-        s.prog = c.program(vertex_shader=VS, fragment_shader=FS); s.sprog = c.program(vertex_shader=SVS, fragment_shader=SFS)
+        # one program a material: a software renderer executes every branch of a general one
+        s.progs = {k: c.program(vertex_shader=VS, fragment_shader=FS.replace('KIND', str(k))) for k in range(10)}; s.sprog = c.program(vertex_shader=SVS, fragment_shader=SFS)
         s.bprog = c.program(vertex_shader=BVS, fragment_shader=BFS); s.pprog = c.program(vertex_shader=PVS, fragment_shader=PFS)
         q = c.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
         s.bvao = c.vertex_array(s.bprog, [(q, '2f', 'pos')]); s.pvao = c.vertex_array(s.pprog, [(q, '2f', 'pos')])
@@ -130,7 +135,6 @@ class Renderer:
         s.sdepth = c.depth_texture((shadow, shadow)); s.sdepth.compare_func = ''; s.sdepth.filter = (moderngl.LINEAR, moderngl.LINEAR); s.sfbo = c.framebuffer(depth_attachment=s.sdepth)
         s.texsize = texsize; s.cache = {}
         s.white = s.tex_array(np.full((4, 4, 4), 255, np.uint8))
-        s.P = s.prog
 
     def set_size(s, size):
         c = s.ctx; s.size = size
@@ -155,9 +159,10 @@ class Renderer:
             s.cache[k] = (s.tex_array(a), a)
         return s.cache[k][0]
 
-    def u(s, **kw):
-        for k, v in kw.items():
-            if k in s.P: s.P[k].value = tuple(np.asarray(v, float)) if np.ndim(v) else v
+    def u(s, kind=None, **kw):
+        for P in s.progs.values() if kind is None else (s.progs[kind],):
+            for k, v in kw.items():
+                if k in P: P[k].value = tuple(np.asarray(v, float)) if np.ndim(v) else v
 
     def ao_bake(s, verts, nrm, meshes, centre, ndir=96, size=512):
         """Mean visibility of every vertex over the directions of its hemisphere (depth maps)."""

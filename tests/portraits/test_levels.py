@@ -1,0 +1,149 @@
+"""Progressive growing: the inner levels do on small pictures what they do inside the whole."""
+
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from torch import nn
+
+from portraits.levels import Inner, grow, level_noise
+from portraits.train import SCHEDULER, draw_timesteps
+
+SMALL = {
+    "sample_size": 32,
+    "layers_per_block": 1,
+    "block_out_channels": (8, 16, 24),
+    "down_block_types": ("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+    "up_block_types": ("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+    "norm_num_groups": 4,
+    "resnet_time_scale_shift": "scale_shift",
+    "attention_head_dim": None,
+}
+
+
+def small(seed: int = 0) -> UNet2DModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return UNet2DModel(**SMALL).eval()
+
+
+def enters(net: Inner, level: int, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """What the encoder block of `level` receives when `net` reads x."""
+    seen = []
+    block = net.unet.down_blocks[level]
+
+    def note(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        seen.append(args[0] if args else kwargs["hidden_states"])
+
+    hook = block.register_forward_pre_hook(note, with_kwargs=True)
+    with torch.no_grad():
+        net(x, t)
+    hook.remove()
+    return seen[0]
+
+
+@pytest.fixture
+def picture() -> tuple[torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(3)
+    return torch.randn(2, 3, 32, 32, generator=g), torch.tensor([10, 700])
+
+
+def test_level_zero_is_the_network(picture):
+    x, t = picture
+    unet = small()
+    with torch.no_grad():
+        assert torch.equal(Inner(unet, 0)(x, t), unet(x, t).sample)
+
+
+def test_an_inner_level_keeps_the_size_of_its_pictures():
+    with torch.no_grad():
+        assert Inner(small(), 1)(torch.zeros(2, 3, 16, 16), torch.tensor([3, 5])).shape[2:] == (
+            16,
+            16,
+        )
+
+
+@pytest.mark.parametrize("level", [1])
+def test_growing_hands_the_inner_blocks_what_the_stem_gave_them(picture, level):
+    x, t = picture
+    inner = Inner(small(), level)
+    half = nn.functional.avg_pool2d(x, 2)
+    expected = enters(inner, level, half, t)
+    not_grown = enters(Inner(inner.unet, level - 1), level, x, t)
+    grown = enters(grow(inner), level, x, t)
+    torch.testing.assert_close(grown, expected, rtol=1e-4, atol=1e-5)
+    assert (not_grown - expected).abs().mean() > 0.05  # control: growing is what does it
+
+
+def test_growing_two_levels_is_growing_twice():
+    unet = UNet2DModel(
+        **{
+            **SMALL,
+            "block_out_channels": (8, 12, 16, 24),
+            "down_block_types": ("DownBlock2D",) * 3 + ("AttnDownBlock2D",),
+            "up_block_types": ("AttnUpBlock2D",) + ("UpBlock2D",) * 3,
+        }
+    )
+    inner = Inner(unet, 2)
+    x, t = torch.randn(1, 3, 32, 32), torch.tensor([500])
+    expected = enters(inner, 2, nn.functional.avg_pool2d(x, 4), t)
+    grown = grow(grow(inner))
+    assert grown.level == 0
+    torch.testing.assert_close(enters(grown, 2, x, t), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_parameters_in_use_are_those_with_a_gradient():
+    for level in (0, 1):
+        net = Inner(small(), level)
+        side = 32 // 2**level
+        net(torch.randn(1, 3, side, side), torch.tensor([5])).sum().backward()
+        with_gradient = {n for n, p in net.named_parameters() if p.grad is not None}
+        assert with_gradient == {n for n, _ in net.parameters_in_use()}
+
+
+def test_new_parameters_are_those_the_level_inside_did_not_use():
+    for level in (0, 1):
+        unet = small()
+        outside, inside = Inner(unet, level), Inner(unet, level + 1) if level < 1 else None
+        if inside is None:
+            continue
+        used_inside = {n for n, _ in inside.parameters_in_use() if n.startswith("unet.")}
+        used = {n for n, _ in outside.parameters_in_use()}
+        assert used - used_inside == outside.outer()
+
+
+def test_averaging_a_noisy_picture_is_the_noisy_picture_of_the_level():
+    alpha_bar = DDPMScheduler(**SCHEDULER).alphas_cumprod
+    g = torch.Generator().manual_seed(0)
+    x0, noise = torch.randn(2, 3, 64, 64, generator=g), torch.randn(2, 3, 64, 64, generator=g)
+    t = torch.tensor([50, 800])
+    pool = nn.functional.avg_pool2d
+    small_noise = 4 * pool(noise, 4)  # of unit variance again
+    assert small_noise.std() == pytest.approx(1, abs=0.05)
+    seen = level_noise(alpha_bar, 2).noisy(pool(x0, 4), small_noise, t)
+    whole = pool(level_noise(alpha_bar, 0).noisy(x0, noise, t), 4)
+    torch.testing.assert_close(seen, whole, rtol=1e-5, atol=1e-6)
+    wrong = level_noise(alpha_bar, 1).noisy(pool(x0, 4), small_noise, t)
+    assert (wrong - whole).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_x0_and_noise_come_back_from_v(level):
+    schedule = level_noise(DDPMScheduler(**SCHEDULER).alphas_cumprod.double(), level)
+    g = torch.Generator().manual_seed(1)
+    x0, noise = torch.randn(2, 2, 3, 8, 8, generator=g, dtype=torch.float64)
+    t = torch.tensor([30, 900])
+    back = schedule.split(schedule.noisy(x0, noise, t), schedule.v(x0, noise, t), t)
+    torch.testing.assert_close(back, (x0, noise))
+
+
+def test_inner_levels_are_trained_on_noisier_timesteps():
+    whole, inner = (
+        draw_timesteps(4000, 1000, torch.Generator().manual_seed(0), level).float().mean()
+        for level in (0, 2)
+    )
+    assert inner > whole + 100
+
+
+def test_a_level_the_network_does_not_have_is_refused():
+    with pytest.raises(ValueError, match=r"level=2 is not one of 0\.\.1"):
+        Inner(small(), 2)
