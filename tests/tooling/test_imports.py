@@ -15,7 +15,9 @@ LAYERS = {
     "numbers": {"_version", "schedule", "prompts", "masks"},
     "mathematics": {"products", "_search", "jacobian", "incremental", "alignment"},
     "models": {"unet", "models", "scorers", "hub_scorers", "classifier"},
-    "using a model": {"directions", "edits", "sampling", "inversion", "hooks", "datasets"},
+    "using a model": {
+        "directions", "edits", "sampling", "inversion", "hooks", "datasets", "results",
+    },
     "finding directions": {
         "pca", "harvest", "stability", "local", "focus",
         "annotation", "examples", "supervised", "normals", "evaluation", "curves",
