@@ -1,11 +1,12 @@
-"""The pictures that come with the package: held-out rendered portraits with their true factors.
+"""The pictures that come with the package: rendered portraits with their true factors.
 
-They are CC0. The full data set is rendered again by the scripts in `portraits/_prototype` of the
-repository, which also define what the factors mean.
+They are CC0. `portraits/DATA_CARD.md` in the repository says what the factors mean, and
+`python -m portraits.dataset` draws the full data set again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +52,73 @@ def portraits(path: str | Path = DATA / "portraits" / "held_out.npz") -> Portrai
     OSError
         If the file is missing, damaged, or holds something else.
     """
+    images, labels, names = _read(path, ("images", "labels", "names"))
+    return Portraits(_pictures(images), torch.from_numpy(labels).float(), tuple(map(str, names)))
+
+
+@dataclass(frozen=True, eq=False)
+class ExpressionPortraits(Portraits):
+    """Portraits of people who make faces, for `expression_pairs`: all but the expression is equal.
+
+    subject : n numbers, one a person
+    expression : n names, "neutral" or one of six
+    intensity : n numbers from 0 (neutral) to 1
+    """
+
+    subject: tuple[int, ...]
+    expression: tuple[str, ...]
+    intensity: tuple[float, ...]
+
+
+def expressions(
+    path: str | Path = DATA / "portraits" / "expressions.npz",
+) -> ExpressionPortraits:
+    """A hundred people, neutral and with six expressions: a stand-in for BU3DFE (SM F).
+
+    happiness, sadness, anger, fear, disgust and surprise at full intensity, frontal, without
+    glasses or hats. `python -m portraits.controlled` draws the lower intensities as well.
+
+    Parameters
+    ----------
+    path : an npz with what `portraits` asks for, and `subject`, `expression` and `intensity` (n,)
+
+    Raises
+    ------
+    OSError
+        If the file is missing, damaged, or holds something else.
+
+    Examples
+    --------
+    >>> pictures = expressions()
+    >>> len(pictures), pictures.expression[:3]
+    (700, ('neutral', 'happiness', 'sadness'))
+    """
+    keys = ("images", "labels", "names", "subject", "expression", "intensity")
+    images, labels, names, subject, expression, intensity = _read(path, keys)
+    return ExpressionPortraits(
+        _pictures(images),
+        torch.from_numpy(labels).float(),
+        tuple(map(str, names)),
+        tuple(map(int, subject)),
+        tuple(map(str, expression)),
+        tuple(map(float, intensity)),
+    )
+
+
+# ------------------------------------------------------------------------------------- details
+
+
+def _read(path: str | Path, keys: Sequence[str]) -> list[np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            pictures, labels, names = file["images"], file["labels"], file["names"]
+            return [file[key] for key in keys]
     except Exception as error:
         raise OSError(
-            f"cannot read portraits from {path}: expected an npz file with images, labels and "
-            f"names ({error})"
+            f"cannot read portraits from {path}: expected an npz file with {', '.join(keys)} "
+            f"({error})"
         ) from error
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return Portraits(images, torch.from_numpy(labels).float(), tuple(str(n) for n in names))
+
+
+def _pictures(images: np.ndarray) -> Tensor:
+    """uint8 (n, H, W, 3) as (n, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
