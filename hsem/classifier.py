@@ -86,12 +86,28 @@ class PortraitClassifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """The last layer but one, (n, 192): what Frechet distances are taken in."""
+        return self.middle(self.body(self._checked(images)))
+
+    def statistics(self, images: Tensor) -> Tensor:
+        """Mean and deviation of each channel after each layer, (n, 52 width).
+
+        What a picture is made of rather than of whom it is: grain, tint, contrast and shapes.
+        `features` were trained to overlook all that, these still see it.
+        """
+        x, out = self._checked(images), []
+        for layer in self.body:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                out += [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
+        return torch.cat(out, dim=1)
+
+    def _checked(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, SIDE, SIDE):
             raise ValueError(
                 f"images must have shape (n, 3, {SIDE}, {SIDE}) in [-1, 1], got "
                 f"{tuple(images.shape)}; this classifier knows rendered portraits only"
             )
-        return self.middle(self.body(images.to(self.head.weight)))
+        return images.to(self.head.weight)
 
     def raw(self, images: Tensor) -> Tensor:
         """Standardised values, and logits of the binary attributes, (n, k)."""

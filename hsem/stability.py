@@ -1,9 +1,67 @@
-"""How far a subspace of principal components can be trusted, given the number of samples."""
+"""How far a result can be trusted, given the number of samples: bootstrap."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+
+class Interval(NamedTuple):
+    """An estimate, and the interval that holds the truth with the stated level."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def ratio_interval(
+    a: Tensor,
+    b: Tensor,
+    *,
+    level: float = 0.9,
+    repeats: int = 2000,
+    generator: torch.Generator | None = None,
+) -> Interval:
+    """How many times larger the mean of `a` is than that of `b`, with a bootstrap interval.
+
+    Parameters
+    ----------
+    a, b : (n, ...), measurements on the same n samples, such as the change made by a direction and
+        by its control. Samples are drawn again; what stands in further axes stays with them.
+    level : of the interval, 0 to 1
+    repeats : number of draws
+    generator : None takes a fresh one with seed 0
+
+    Raises
+    ------
+    ValueError
+        If a and b have no sample in common, or a mean of b is not positive.
+
+    Examples
+    --------
+    >>> ratio_interval(torch.tensor([2.0, 2.0]), torch.tensor([1.0, 1.0]))
+    Interval(value=2.0, low=2.0, high=2.0)
+    """
+    if len(a) != len(b) or len(a) < 2 or not 0 < level < 1:
+        raise ValueError(
+            "a and b must hold at least two samples, the same in both, and level lie between 0 "
+            f"and 1; got {len(a)} and {len(b)} samples and level={level}"
+        )
+    a, b = (x.detach().cpu().double().reshape(len(x), -1).mean(dim=1) for x in (a, b))
+    generator = generator or torch.Generator().manual_seed(0)
+    draws = torch.randint(len(a), (repeats, len(a)), generator=generator)
+    below = b[draws].mean(dim=1)
+    if not bool((below > 0).all()):
+        raise ValueError("the mean of b must be positive in every draw, as it divides")
+    ratios = a[draws].mean(dim=1) / below
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = ratios.quantile(tails).tolist()
+    return Interval(float(a.mean() / b.mean()), low, high)
 
 
 def bootstrap_angles(

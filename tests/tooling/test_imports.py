@@ -13,7 +13,7 @@ HSEM = Path(__file__).resolve().parents[2] / "hsem"
 # From the bottom up; a module may import from its own layer and from those before it.
 LAYERS = {
     "numbers": {"_version", "schedule", "prompts", "masks"},
-    "mathematics": {"products", "_search", "jacobian", "incremental", "alignment"},
+    "mathematics": {"products", "_search", "jacobian", "incremental", "alignment", "manifold"},
     "models": {"unet", "models", "scorers", "hub_scorers", "classifier"},
     "using a model": {
         "directions", "edits", "sampling", "inversion", "hooks", "datasets", "results",

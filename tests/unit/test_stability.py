@@ -1,12 +1,14 @@
 """The bootstrap against a PCA of the drawn samples themselves, and its fall with n."""
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import Tensor
 
 from hsem.jacobian import largest_principal_angle
 from hsem.pca import HSpacePCA
-from hsem.stability import bootstrap_angles
+from hsem.stability import bootstrap_angles, ratio_interval
 
 
 def data(n: int, gap: float) -> Tensor:
@@ -50,3 +52,29 @@ def test_errors():
         bootstrap_angles(scores, 4)
     with pytest.raises(ValueError, match="more than k=2 samples"):
         bootstrap_angles(scores, 2, n=2)
+
+
+def test_a_ratio_of_means_and_its_interval_agree_with_scipy():
+    g = torch.Generator().manual_seed(0)
+    a, b = 3 + torch.rand(40, 2, generator=g), 1 + torch.rand(40, 2, generator=g)
+    ours = ratio_interval(a, b, repeats=9000)
+    theirs = scipy.stats.bootstrap(
+        (a.mean(1).numpy(), b.mean(1).numpy()),
+        lambda x, y, axis: x.mean(axis) / y.mean(axis),
+        paired=True,
+        confidence_level=0.9,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert ours.value == pytest.approx(float(a.mean() / b.mean()), rel=1e-6)
+    assert ours[1:] == pytest.approx((theirs.low, theirs.high), abs=0.01)
+    assert ours.low < ours.value < ours.high
+    same = ratio_interval(a, a.roll(1, 0))  # the control: no difference
+    assert same.low < 1 < same.high
+
+
+def test_errors_of_ratios():
+    with pytest.raises(ValueError, match="the same in both"):
+        ratio_interval(torch.ones(3), torch.ones(4))
+    with pytest.raises(ValueError, match="positive in every draw"):
+        ratio_interval(torch.ones(3), torch.zeros(3))
