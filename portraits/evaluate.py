@@ -1,8 +1,9 @@
 """How good are the samples of `portraits-64`? Measured, not admired.
 
-    python -m portraits.evaluate --data DATA --out docs/portraits-64 [--samples 2000]
+    python -m portraits.evaluate --data DATA --out book/_pictures [--samples 2000]
 
-Writes `metrics.json` and three pictures (samples, nearest training neighbours, steps and eta).
+Writes `evaluation.json` into the model's folder in the package, from which the book makes its table,
+and three pictures into OUT (samples, nearest training neighbours, steps and eta).
 Four questions, each with the answer that real data would give beside it:
 
 1. Do the attributes of samples have the distribution of those of held-out portraits?
@@ -31,6 +32,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import hsem
+
+from hsem.models import DATA
 
 from .train import load_images
 
@@ -104,7 +107,7 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
     return distance / q.shape[1] ** 0.5, index
 
 
-def tile(rows: list[Tensor], zoom: int = 2) -> Image.Image:
+def tile(rows: list[Tensor], zoom: int = 1) -> Image.Image:
     """Rows of equally many pictures, one under the other."""
     pictures = [torch.cat(list(row.clamp(-1, 1)), dim=2) for row in rows]
     whole = torch.cat(pictures, dim=1).permute(1, 2, 0)
@@ -112,7 +115,10 @@ def tile(rows: list[Tensor], zoom: int = 2) -> Image.Image:
     return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
 
 
-def evaluate(data: Path, out: Path, n: int, steps: int, model_folder: str | None) -> dict:
+def evaluate(
+    data: Path, out: Path, metrics_file: Path, n: int, steps: int, model_folder: str | None
+) -> dict:
+    """Sample, measure, write the numbers and the pictures; return the numbers."""
     model = hsem.load(model_folder) if model_folder else hsem.load()
     judge = hsem.classifier.load()
     out.mkdir(parents=True, exist_ok=True)
@@ -139,6 +145,7 @@ def evaluate(data: Path, out: Path, n: int, steps: int, model_folder: str | None
     near_fake, index = nearest(fake[:32], train)
     near_held, _ = nearest(real[:200], train)
     metrics = {
+        "date": time.strftime("%Y-%m-%d"),
         "samples": n,
         "steps": steps,
         "eta": 1.0,
@@ -158,8 +165,8 @@ def evaluate(data: Path, out: Path, n: int, steps: int, model_folder: str | None
         "device": str(model.device),
         "torch_threads": torch.get_num_threads(),
     }
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    tile([fake[k : k + 12] for k in range(0, 72, 12)]).save(out / "samples.png")
+    metrics_file.write_text(json.dumps(metrics, indent=1) + "\n")
+    tile([fake[k : k + 12] for k in range(0, 72, 12)]).save(out / "samples.webp", quality=92)
     tile(
         [
             fake[:16],
@@ -167,13 +174,13 @@ def evaluate(data: Path, out: Path, n: int, steps: int, model_folder: str | None
             fake[16:32],
             *(train[index[16:32, j]] for j in range(3)),
         ]
-    ).save(out / "neighbours.png")
+    ).save(out / "neighbours.webp", quality=92)
     rows = [
         hsem.sample(model, range(12), steps=s, eta=eta, record=(), progress=False).images
         for eta in (0.0, 1.0)
         for s in (10, 25, 50)
     ]
-    tile(rows).save(out / "steps_and_eta.png")
+    tile(rows).save(out / "steps_and_eta.webp", quality=92)
     return metrics
 
 
@@ -182,12 +189,14 @@ def main() -> None:
     p.add_argument(
         "--data", type=Path, required=True, help="folder with train_*.npz and held_*.npz"
     )
-    p.add_argument("--out", type=Path, default=Path("docs/portraits-64"))
+    p.add_argument("--out", type=Path, default=Path("book/_pictures"))
+    p.add_argument("--metrics", type=Path, default=DATA / "portraits-64" / "evaluation.json")
     p.add_argument("--samples", type=int, default=2000)
     p.add_argument("--steps", type=int, default=25)
     p.add_argument("--model", help="a diffusers folder; default: the model in the package")
     args = p.parse_args()
-    print(json.dumps(evaluate(args.data, args.out, args.samples, args.steps, args.model), indent=1))
+    found = evaluate(args.data, args.out, args.metrics, args.samples, args.steps, args.model)
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
