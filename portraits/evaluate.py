@@ -2,8 +2,8 @@
 
     python -m portraits.evaluate --data DATA --out book/_pictures [--samples 2000]
 
-Writes `evaluation.json` into the model's folder in the package, from which the book makes its table,
-and three pictures into OUT (samples, nearest training neighbours, steps and eta).
+Writes `evaluation.json` into the model's folder in the package, from which the book makes its
+table, and three pictures into OUT (samples, nearest training neighbours, steps and eta).
 Four questions, each with the answer that real data would give beside it:
 
 1. Do the attributes of samples have the distribution of those of held-out portraits?
@@ -32,7 +32,6 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import hsem
-
 from hsem.models import DATA
 
 from .train import load_images
