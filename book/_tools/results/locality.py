@@ -1,0 +1,102 @@
+"""How local are the directions of one image, of its regions, and of PCA, at equal norm?
+
+    python book/_tools/results/locality.py              # about five minutes on two cores
+    python book/_tools/results/locality.py --m 100      # with a GPU
+
+For the chapters "Directions of one image" and "Regions". Needs the results of principal.py. Every
+edit has the same norm at every step: that of two standard deviations along the first principal
+component, so that no method wins by pushing harder or less. What is measured is the difference of
+the finished pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+from statistics import median
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+import hsem
+from hsem import masks, results
+
+REGIONS = ("eyes", "mouth", "hair")
+FIRST = 2_000_000  # seed of the first image
+
+
+def measures(images: Tensor, plain: Tensor, regions: list[Tensor], judge) -> Tensor:
+    """(n, 3 + regions + attributes): the smallest box with 90 % of the squared change as a share of
+    the image, RMS change, RMS change of the attributes; share inside each region; attributes."""
+    change = images - plain
+    if not bool((change.flatten(1).abs().amax(dim=1) > 0).all()):
+        raise RuntimeError("an edit changed nothing")
+    box = torch.tensor([masks.smallest_box(c).area for c in change])
+    rms = change.square().mean(dim=(1, 2, 3)).sqrt()
+    inside = torch.stack([masks.share_inside(change, m).float() for m in regions], dim=1)
+    shift = (judge(images.clamp(-1, 1)) - judge(plain.clamp(-1, 1))) / judge.spread
+    moved = shift.square().mean(dim=1).sqrt()
+    return torch.cat([torch.stack([box, rms, moved], dim=1), inside, shift], dim=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--m", type=int, default=12, help="images")
+    parser.add_argument("--step", type=int, help="step index where the Jacobian is taken")
+    parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
+    parser.add_argument("--device")
+    parser.add_argument("--principal", default="principal", help="results of principal.py")
+    parser.add_argument("--out", default="locality", help="name or path of the results")
+    options = parser.parse_args()
+
+    model, judge = hsem.load(device=options.device), hsem.classifier.load()
+    principal = results.load(options.principal, model)
+    steps, eta = principal.provenance["steps"], principal.provenance["eta"]
+    step = options.step if options.step is not None else round(0.4 * steps)
+    gamma = 2 * median(principal.directions["pca/0"].step_norms().tolist())
+    regions = [masks.region(name) for name in REGIONS]
+    common = {"steps": steps, "eta": eta, "progress": False}
+
+    rows, found_inside, products = [], [], []
+    for seed in tqdm(range(FIRST, FIRST + options.m), unit="image"):
+        samples = hsem.sample(model, [seed], record=("h",), **common)
+        own = hsem.image_directions(model, samples, step=step, k=3)
+        edits = {f"jacobian {j}": own[j] for j in range(3)}
+        for name, mask in zip(REGIONS, regions, strict=True):
+            for how, outside in (("masked", "ignore"), ("focused", "penalise")):
+                part = hsem.image_directions(
+                    model, samples, step=step, k=1, mask=mask, outside=outside,
+                    **({} if outside == "ignore" else {"rank": options.rank}),
+                )  # fmt: skip
+                edits[f"{how} {name}"] = part[0]
+                found_inside.append(float(part.share[0]))
+                products.append(part.products)
+        like = own[0]
+        edits |= {
+            f"pca {j}": principal.directions[f"pca/{j}"].rescaled_like(like) for j in range(3)
+        }
+        edits["random"] = hsem.random_like(like, torch.Generator().manual_seed(seed))
+        stack = torch.stack([v.delta_h for v in edits.values()])  # one edit per sample of a batch
+        images = hsem.sample(
+            model, [seed] * len(stack), edit=hsem.add(stack, gamma), record=(), **common
+        ).images
+        rows.append(measures(images, samples.images.expand_as(images), regions, judge))
+    kinds = list(edits)
+    shape = (options.m, len(REGIONS), 2)
+    path = results.save(
+        options.out, model,
+        {
+            "measures": torch.stack(rows),  # (m, kinds, 3 + regions + attributes)
+            "first_order_share": torch.tensor(found_inside).reshape(shape),
+            "products": torch.tensor(products).reshape(shape),
+            "area": torch.stack([m.mean() for m in regions]),
+        },
+        kinds=kinds, columns=["box", "rms", "moved", *REGIONS, *judge.names],
+        regions=list(REGIONS), m=options.m, step=step, gamma=gamma, steps=steps, eta=eta,
+        first_seed=FIRST, rank=options.rank,
+    )  # fmt: skip
+    print(f"wrote {path}, {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

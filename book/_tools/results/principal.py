@@ -1,0 +1,163 @@
+"""Principal components of h, what they do to pictures, and how far they can be trusted.
+
+    python book/_tools/results/principal.py             # about five minutes on two cores
+    python book/_tools/results/principal.py --n 5000    # closer to the paper, with a GPU
+
+Writes what the chapter "Principal directions" shows: six directions, the scores and attributes
+from which they get their names, the stability of their span, and their effect on new samples
+beside that of random directions of equal norm (figures 3 and 4).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+import hsem
+from hsem import results
+from hsem.classifier import PortraitClassifier
+from hsem.manifold import off_manifold
+
+ETA, K, TRACKS = 1.0, 6, 4
+SCALES = (-8.0, -4.0, -2.0, -1.0, 1.0, 2.0, 4.0, 8.0)  # standard deviations
+TWO = [SCALES.index(-2.0), SCALES.index(2.0)]
+FIRST_NEW = 1_000_000  # seed of the first sample that no PCA has seen
+
+
+class Several(hsem.HSpacePCA):
+    """A PCA for each step that shows every batch to a joint one, and to one of two halves, too."""
+
+    def __init__(self, k: int) -> None:
+        super().__init__(k)
+        self.joint_one = hsem.HSpacePCA(k, joint=True)
+        self.halves = [hsem.HSpacePCA(k), hsem.HSpacePCA(k)]
+        self.batches = 0
+
+    def partial_fit(self, h_seqs: Tensor, y: None = None) -> Several:
+        self.joint_one.partial_fit(h_seqs)
+        self.halves[self.batches % 2].partial_fit(h_seqs)
+        self.batches += 1
+        super().partial_fit(h_seqs)
+        return self
+
+
+class Measure:
+    """Attributes, off-manifold score, and change of the pictures, for edits of the same samples."""
+
+    def __init__(
+        self, model: hsem.HSpaceUNet, judge: PortraitClassifier, m: int, steps: int
+    ) -> None:
+        self.model, self.judge, self.steps = model, judge, steps
+        self.seeds = range(FIRST_NEW, FIRST_NEW + m)
+        self.real = judge.statistics(hsem.datasets.portraits().images)
+        self.plain = self.images(None)
+
+    def images(self, edit: hsem.Edit | None) -> Tensor:
+        run = hsem.sample(
+            self.model, self.seeds, steps=self.steps, eta=ETA, edit=edit, record=(), progress=False
+        )
+        return run.images.clamp(-1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(m, attributes + 2): the last two are the off-manifold score and the RMS change."""
+        off = off_manifold(self.judge.statistics(images), self.real)
+        rms = (images - self.plain).square().mean(dim=(1, 2, 3)).sqrt()
+        return torch.cat([self.judge(images), off.float()[:, None], rms[:, None]], dim=1)
+
+    def table(self, directions: Sequence[hsem.Direction], scales: Sequence[float]) -> Tensor:
+        """(directions, scales, m, attributes + 2)"""
+        pairs = [(d, s) for d in directions for s in scales]
+        rows = [self(self.images(hsem.add(d, s))) for d, s in tqdm(pairs, unit="edit")]
+        return torch.stack(rows).reshape(len(directions), len(scales), *rows[0].shape)
+
+
+def stability(pca: Several, n: int) -> dict[str, Tensor]:
+    """Bootstrap and split halves: by how much would another crowd turn the leading subspace?"""
+    counts = sorted({c for c in (50, 100, 200, 400, 800, 1600, 3200) if c < n} | {n})
+    ks = (1, 2, 3, 5)
+    angles = torch.stack([
+        torch.stack([hsem.bootstrap_angles(pca.scores_, k, n=c, repeats=40) for c in counts])
+        for k in ks
+    ])  # (ks, counts, repeats, T)  # fmt: skip
+    a, b = (half.components_ for half in pca.halves)
+    between = [
+        [hsem.largest_principal_angle(a[:k, t], b[:k, t]) for t in range(a.shape[1])] for k in ks
+    ]
+    return {
+        "bootstrap/k": torch.tensor(ks),
+        "bootstrap/n": torch.tensor(counts),
+        "bootstrap/angles": angles,
+        "halves/angles": torch.tensor(between),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=600, help="samples to learn from")
+    parser.add_argument("--m", type=int, default=10, help="samples to measure edits on")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=25)
+    parser.add_argument("--device")
+    parser.add_argument("--out", default="principal", help="name or path of the results")
+    options = parser.parse_args()
+
+    model, judge = hsem.load(device=options.device), hsem.classifier.load()
+    pca = Several(K)
+    hsem.harvest(
+        model, range(options.n), steps=options.steps, eta=ETA, batch_size=options.batch_size,
+        pca=pca, scorer=lambda images: judge(images.clamp(-1, 1)),
+    )  # fmt: skip
+    tracks = pca.alignment()
+    aligned = [pca.direction(j) for j in range(K)]
+    # The letter of the paper, for comparison: the j-th of each step, whatever it is there.
+    unaligned = [pca.direction(j, aligned=False) for j in range(TRACKS)]
+    joint = [
+        pca.joint_one.direction(j, pca.timesteps_) for j in range(TRACKS)
+    ]  # one vector over all steps
+    noise = [hsem.random_like(aligned[j], torch.Generator().manual_seed(j)) for j in range(TRACKS)]
+
+    measure = Measure(model, judge, options.m, options.steps)
+    by_pca, by_noise = (measure.table(d, SCALES) for d in (aligned[:TRACKS], noise))
+    by_joint, by_unaligned = (
+        measure.table(d, [SCALES[i] for i in TWO]) for d in (joint, unaligned)
+    )
+
+    steps = torch.arange(options.steps)
+    scores = pca.scores_[:, tracks.order, steps[:, None]] * tracks.sign  # (n, T, k')
+    assert pca.attributes_ is not None
+    tensors = {
+        "scores": scores[:, :, :K].transpose(1, 2),  # (n, K, T), of the tracks
+        "joint_scores": pca.joint_one.scores_[:, :K, 0],
+        "attributes": pca.attributes_,
+        "explained": pca.explained_variance_ratio_,
+        "joint_explained": pca.joint_one.explained_variance_ratio_[:, 0],
+        "order": tracks.order[:, :K],
+        "sign": tracks.sign[:, :K],
+        "similarity": tracks.similarity[:, :K],
+        "scales": torch.tensor(SCALES),
+        "plain": measure(measure.plain),
+        "effect/pca": by_pca,
+        "effect/random": by_noise,
+        "effect/joint": by_joint,
+        "effect/unaligned": by_unaligned,
+        **stability(pca, options.n),
+    }
+    torn = [int((tracks.order[:, j] != tracks.order[0, j]).sum()) for j in range(TRACKS)]
+    worst = max(range(TRACKS), key=lambda j: torn[j])
+    directions = {f"pca/{j}": d for j, d in enumerate(aligned)}
+    directions |= {f"random/{j}": d for j, d in enumerate(noise[:2])}
+    directions[f"unaligned/{worst}"] = unaligned[worst]
+    path = results.save(
+        options.out, model, tensors, directions=directions,
+        n=options.n, m=options.m, steps=options.steps, eta=ETA, first_new_seed=FIRST_NEW,
+        columns=[*judge.names, "off-manifold", "rms"],
+    )  # fmt: skip
+    print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
