@@ -1,0 +1,41 @@
+"""The lines on "Other domains" run as they stand, with a tiny network in place of the hub's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import hsem
+
+PAGE = Path(__file__).resolve().parents[2] / "book" / "other_domains.md"
+
+
+def test_the_lines_run_for_any_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    first = 'NAME, N, SHOWN = "google/ddpm-ema-church-256", 500, 4'
+    for old, new in {first: 'NAME, N, SHOWN = "google/x", 12, 2', "steps=25": "steps=3",
+                     "step=10": "step=1"}.items():  # fmt: skip
+        assert old in code
+        code = code.replace(old, new)
+    asked = []
+    monkeypatch.setattr(hsem, "load", lambda name: asked.append(name) or hsem.tiny_unet(0))
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    exec(code, scope)
+    assert asked == ["google/x"]
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {
+        "x.pca",
+        *(f"pca-{j}.png" for j in range(5)),
+        *(f"own-{j}.png" for j in range(3)),
+    }
+    norms = scope["pca"].direction(0).step_norms()
+    torch.testing.assert_close(scope["w"].step_norms(), norms)  # equal norm, as it says
+
+
+def test_the_models_named_are_those_known() -> None:
+    named = set(re.findall(r"`(google/[\w-]+)`", PAGE.read_text()))
+    assert named == {name for name in hsem.KNOWN if name.startswith("google/")}
