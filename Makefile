@@ -16,7 +16,7 @@ FOLDERS  := $(filter-out book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test book html test lab lint format notebooks address clean distclean
+.PHONY: help setup setup-test book html results test lab lint format notebooks address clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -81,6 +81,9 @@ html: setup  ## build the pages from the stored outputs (seconds)
 	rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -q $(SPHINXOPTS)
 	@echo "The book is at $(abspath _build/html/index.html)"
+
+results: setup  ## compute again what the chapters load (minutes; after a change of the model)
+	for script in $(sort $(wildcard book/_tools/results/[a-z]*.py)); do $(BIN)/python $$script || exit 1; done
 
 lab: setup $(VENV)/.lab  ## open the chapters in JupyterLab
 	$(BIN)/jupyter-lab book
