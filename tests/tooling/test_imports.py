@@ -12,7 +12,7 @@ HSEM = Path(__file__).resolve().parents[2] / "hsem"
 
 # From the bottom up; a module may import from its own layer and from those before it.
 LAYERS = {
-    "numbers": {"_version", "schedule", "prompts", "masks"},
+    "numbers": {"_version", "schedule", "prompts", "masks", "memory"},
     "mathematics": {"products", "_search", "jacobian", "incremental", "alignment", "manifold"},
     "models": {"unet", "models", "scorers", "hub_scorers", "classifier"},
     "using a model": {

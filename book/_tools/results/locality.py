@@ -69,6 +69,7 @@ def main() -> None:
                     **({} if outside == "ignore" else {"rank": options.rank}),
                 )  # fmt: skip
                 edits[f"{how} {name}"] = part[0]
+                assert part.share is not None
                 found_inside.append(float(part.share[0]))
                 products.append(part.products)
         like = own[0]

@@ -128,12 +128,16 @@ def main() -> None:
 
     steps = torch.arange(options.steps)
     scores = pca.scores_[:, tracks.order, steps[:, None]] * tracks.sign  # (n, T, k')
+    scores = scores[:, :, :K]
     assert pca.attributes_ is not None
+    explained = pca.explained_variance_ratio_
+    total = pca.explained_variance_[0] / explained[0]  # (T,), variance of h in all directions
     tensors = {
-        "scores": scores[:, :, :K].transpose(1, 2),  # (n, K, T), of the tracks
+        "scores": scores.transpose(1, 2),  # (n, K, T), of the tracks
         "joint_scores": pca.joint_one.scores_[:, :K, 0],
         "attributes": pca.attributes_,
-        "explained": pca.explained_variance_ratio_,
+        "explained": explained,
+        "track_explained": scores.double().var(dim=0).T / total,
         "joint_explained": pca.joint_one.explained_variance_ratio_[:, 0],
         "order": tracks.order[:, :K],
         "sign": tracks.sign[:, :K],
