@@ -20,12 +20,16 @@ from tqdm.auto import tqdm
 
 import hsem
 from hsem import masks, results
+from hsem.focus import Outside
 
+WAYS: tuple[tuple[str, Outside], ...] = (("masked", "ignore"), ("focused", "penalise"))
 REGIONS = ("eyes", "mouth", "hair")
 FIRST = 2_000_000  # seed of the first image
 
 
-def measures(images: Tensor, plain: Tensor, regions: list[Tensor], judge) -> Tensor:
+def measures(
+    images: Tensor, plain: Tensor, regions: list[Tensor], judge: hsem.classifier.PortraitClassifier
+) -> Tensor:
     """(n, 3 + regions + attributes): the smallest box with 90 % of the squared change as a share of
     the image, RMS change, RMS change of the attributes; share inside each region; attributes."""
     change = images - plain
@@ -63,11 +67,10 @@ def main() -> None:
         own = hsem.image_directions(model, samples, step=step, k=3)
         edits = {f"jacobian {j}": own[j] for j in range(3)}
         for name, mask in zip(REGIONS, regions, strict=True):
-            for how, outside in (("masked", "ignore"), ("focused", "penalise")):
+            for how, outside in WAYS:
                 part = hsem.image_directions(
-                    model, samples, step=step, k=1, mask=mask, outside=outside,
-                    **({} if outside == "ignore" else {"rank": options.rank}),
-                )  # fmt: skip
+                    model, samples, step=step, k=1, mask=mask, outside=outside, rank=options.rank
+                )
                 edits[f"{how} {name}"] = part[0]
                 assert part.share is not None
                 found_inside.append(float(part.share[0]))
