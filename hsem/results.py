@@ -115,6 +115,7 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     save_file(data, part, metadata=metadata)
+    part.chmod(0o644)  # safetensors writes for the owner alone; a package is read by everybody
     os.replace(part, path)
     return path
 

@@ -33,6 +33,7 @@ def test_everything_survives_the_file(model, direction, tmp_path: Path) -> None:
         directions={"smile": direction}, command="python there.py", seeds=[0, 100],
     )  # fmt: skip
     assert path == tmp_path / "chapter.safetensors"
+    assert path.stat().st_mode & 0o444 == 0o444  # for whoever installs the package
     stored = results.load(path, model)
     torch.testing.assert_close(stored["curve"], curve, atol=2e-3, rtol=1e-3)
     assert stored["curve"].dtype == torch.float32
