@@ -1,0 +1,27 @@
+"""Contact sheets: many small pictures in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.ndarray:
+    """Pictures (H, W, 3) of bytes, row by row on white."""
+    height, width = pictures[0].shape[:2]
+    rows = -(-len(pictures) // columns)
+    shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, 3)
+    page = np.full(shape, 255, np.uint8)
+    for k, picture in enumerate(pictures):
+        row, column = divmod(k, columns)
+        y, x = gap + row * (height + gap), gap + column * (width + gap)
+        page[y : y + height, x : x + width] = picture
+    return page
+
+
+def save(page: np.ndarray, path: Path, quality: int = 85) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(page).save(path, quality=quality, method=6)

