@@ -26,6 +26,7 @@ from .sheets import save, sheet
 from .studio import PARTS, Studio
 
 COUNT = 150
+HELD_OUT = Path(__file__).parents[1] / "hsem/data/portraits/held_out.npz"
 SHOWN = 0.5  # share of portraits from which on the picture marks a pixel, as in hsem.masks
 
 
@@ -95,7 +96,7 @@ def _coverage(inside: np.ndarray) -> np.ndarray:
 
 
 def overlay(table: dict[str, np.ndarray], mean: np.ndarray) -> np.ndarray:
-    """A page of the mean portrait (64, 64, 3) with each region marked, four times as large."""
+    """A page of the mean portrait (64, 64, 3) with each region marked, three times as large."""
     pictures = [mean]
     for share in table.values():
         opacity = 0.7 * (share > SHOWN)[..., None]
@@ -115,12 +116,8 @@ def main() -> None:
     bytes_ = np.stack([np.round(share * 255) for share in table.values()]).astype(np.uint8)
     np.savez_compressed(args.out, names=np.array(list(table)), shares=bytes_)
     if args.picture:
-        studio = Studio(args.assets, args.anny, INTERNAL)
-        drawn = [
-            studio.render(sample(np.random.default_rng([SEEDS["held"], k])), SIZE)
-            for k in range(args.count)
-        ]
-        save(overlay(table, np.mean(drawn, axis=0)), args.picture)
+        with np.load(HELD_OUT) as held_out:
+            save(overlay(table, held_out["images"].mean(0)), args.picture)
 
 
 if __name__ == "__main__":

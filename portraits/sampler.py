@@ -18,6 +18,7 @@ CORRELATIONS: dict[tuple[str, str], tuple[int, str]] = {
     ("age", "glasses"): (1, "14 % at 25 years and below, 48 % at 80"),
     ("age", "hair_grey"): (1, "none up to 42, then rising; all grey around 78"),
     ("age", "weight"): (1, "0.002 a year"),
+    ("glasses", "sunglasses"): (1, "a tenth of all glasses"),
     ("gender", "hat"): (1, "9 % of women, 22 % of men"),
     ("gender", "beard"): (1, "men only: 45 % a beard, the others stubble"),
     ("gender", "makeup"): (-1, "women only"),

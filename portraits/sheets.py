@@ -1,7 +1,11 @@
-"""Contact sheets: many small pictures in one file."""
+"""Contact sheets: many small pictures in one file.
+
+python -m portraits.sheets hsem/data/portraits/held_out.npz docs/portraits/sheet.webp
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,3 +29,19 @@ def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.ndar
 def save(page: np.ndarray, path: Path, quality: int = 85) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(page).save(path, quality=quality, method=6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path, help="an npz with images")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=96)
+    parser.add_argument("--columns", type=int, default=12)
+    args = parser.parse_args()
+    with np.load(args.data) as file:
+        pictures = file["images"][: args.count]
+    save(sheet(list(pictures), args.columns), args.out)
+
+
+if __name__ == "__main__":
+    main()
