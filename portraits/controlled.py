@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from .dataset import INTERNAL, SIZE, add_folders
 from .factors import LABELS, Portrait, labels
 from .sampler import sample
-from .sheets import save, sheet
+from .sheets import save, sheet, with_row_names
 from .studio import Studio
 
 SEED = 11
@@ -77,7 +77,7 @@ SWEEPS: dict[str, tuple[float, float]] = {
     "hair_grey": (0, 1), "light_azimuth": (-70, 70), "light_elevation": (5, 55),
 }  # fmt: skip
 FRAMES = 8
-SWEPT_PEOPLE = (4, 29)
+SWEPT_PEOPLE = (28, 62)
 
 
 def person(number: int) -> Portrait:
@@ -146,7 +146,7 @@ def draw_sweeps(studio: Studio, people: tuple[int, ...] = SWEPT_PEOPLE) -> np.nd
         for number in people
         for frame in sweep(person(number), factor)
     ]
-    return sheet(pictures, FRAMES * len(people))
+    return with_row_names(sheet(pictures, FRAMES * len(people)), list(SWEEPS))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.ndarray:
@@ -24,6 +24,16 @@ def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.ndar
         y, x = gap + row * (height + gap), gap + column * (width + gap)
         page[y : y + height, x : x + width] = picture
     return page
+
+
+def with_row_names(page: np.ndarray, names: Sequence[str], width: int = 110) -> np.ndarray:
+    """The page with a name to the left of each of its rows."""
+    wide = Image.new("RGB", (page.shape[1] + width, page.shape[0]), "white")
+    wide.paste(Image.fromarray(page), (width, 0))
+    draw, height = ImageDraw.Draw(wide), page.shape[0] / len(names)
+    for row, name in enumerate(names):
+        draw.text((width - 8, (row + 0.5) * height), name, "black", anchor="rm", font_size=14)
+    return np.asarray(wide)
 
 
 def save(page: np.ndarray, path: Path, quality: int = 85) -> None:

@@ -18,7 +18,7 @@ from portraits.controlled import (
 from portraits.factors import FACTORS
 from portraits.regions import on_skin, overlay, regions_of
 from portraits.sampler import sample
-from portraits.sheets import sheet
+from portraits.sheets import sheet, with_row_names
 from portraits.studio import PARTS
 
 
@@ -105,5 +105,8 @@ def test_pages():
     page = sheet([black] * 5, 3, gap=1)
     assert page.shape == (2 * 5 + 1, 3 * 7 + 1, 3)
     assert (page == 0).sum() == 5 * black.size
+    named = with_row_names(page, ["first", "second"], width=60)
+    assert named.shape == (11, 82, 3)
+    assert np.array_equal(named[:, 60:], page) and named[:, :60].min() < 128
     table = {"mouth": np.eye(64)}
     assert overlay(table, np.full((64, 64, 3), 100.0)).dtype == np.uint8

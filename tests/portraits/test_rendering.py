@@ -20,7 +20,12 @@ pytestmark = [
         "portraits/README.md tells how to get",
     ),
 ]
-ROUNDING = 3  # of 255: compilers of shaders may round differently
+
+
+def nearly_equal(drawn, stored):
+    """Up to 3 of 255 in 99 % of all values: another compiler of shaders rounds differently, and a
+    pixel on an edge may then show what is behind."""
+    return (abs(drawn.astype(int) - stored) <= 3).mean() > 0.99
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +40,9 @@ def as_bytes(image):
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 100, 383])
 def test_held_out_portraits_are_drawn_again(studio, number):
     stored = as_bytes(held_out().images[number])
-    drawn = studio.render(sample(np.random.default_rng([7, number]))).astype(int)
-    assert abs(drawn - stored).max() <= ROUNDING
-    other = studio.render(sample(np.random.default_rng([7, number + 1]))).astype(int)  # control
-    assert abs(other - stored).mean() > 5
+    assert nearly_equal(studio.render(sample(np.random.default_rng([7, number]))), stored)
+    other = studio.render(sample(np.random.default_rng([7, number + 1])))  # control
+    assert not nearly_equal(other, stored)
 
 
 @pytest.mark.parametrize("row", [0, 1, 4, 699])
@@ -48,7 +52,7 @@ def test_expressions_are_drawn_again(studio, row):
     if pictures.expression[row] != "neutral":
         p = express(p, pictures.expression[row], pictures.intensity[row])
     stored = as_bytes(pictures.images[row])
-    assert abs(studio.render(p).astype(int) - stored).max() <= ROUNDING
+    assert nearly_equal(studio.render(p), stored)
 
 
 def test_the_same_portrait_twice_with_another_between(studio):
