@@ -1,7 +1,7 @@
 """How local are the directions of one image, of its regions, and of PCA, at equal norm?
 
-    python book/_tools/results/locality.py              # about five minutes on two cores
-    python book/_tools/results/locality.py --m 100      # with a GPU
+    python book/_tools/results/regions.py              # about five minutes on two cores
+    python book/_tools/results/regions.py --m 100      # with a GPU
 
 For the chapters "Directions of one image" and "Regions". Needs the results of principal.py. Every
 edit has the same norm at every step: that of two standard deviations along the first principal
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
     parser.add_argument("--device")
     parser.add_argument("--principal", default="principal", help="results of principal.py")
-    parser.add_argument("--out", default="locality", help="name or path of the results")
+    parser.add_argument("--out", default="regions", help="name or path of the results")
     options = parser.parse_args()
 
     model, judge = hsem.load(device=options.device), hsem.classifier.load()
