@@ -1,0 +1,78 @@
+"""Shards that go on where they stopped, in the format training reads; the table of the card."""
+
+import numpy as np
+import pytest
+
+from portraits import dataset
+from portraits.correlations import load_labels, strongest
+from portraits.dataset import Shard, draw_shard, save_subset, shards
+from portraits.factors import LABELS, Portrait, labels
+from portraits.sampler import sample
+from portraits.train import load_images
+from portraits.train_classifier import load_targets
+
+
+class PlainStudio:
+    """Paints the age of a portrait instead of drawing it."""
+
+    def render(self, portrait: Portrait, size: int) -> np.ndarray:
+        return np.full((size, size, 3), round(portrait.age), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "SHARD", 4)
+    for split, total in (("train", 10), ("held", 4)):
+        for shard in shards(tmp_path, split, total):
+            draw_shard(PlainStudio(), shard)
+    return tmp_path
+
+
+def test_shards_cover_everything_once(tmp_path):
+    todo = list(shards(tmp_path, "train", 1200))
+    assert [(s.first, s.length) for s in todo] == [(0, 500), (500, 500), (1000, 200)]
+    assert [s.path.name for s in todo][1] == "train_000500.npz"
+
+
+def test_what_is_there_is_kept(folder):
+    assert not list(shards(folder, "train", 10))
+    assert not list(folder.glob("*.part.npz"))
+    (folder / "train_000004.npz").unlink()
+    assert [s.first for s in shards(folder, "train", 10)] == [4]
+
+
+def test_each_portrait_depends_on_its_own_number(folder):
+    images = load_images(folder)
+    assert images.shape == (10, 3, 64, 64)
+    for k in (0, 5, 9):
+        p = sample(np.random.default_rng([2026, k]))
+        assert images[k].float().mean() == round(p.age)
+        np.testing.assert_array_equal(load_labels(folder)[k], labels(p))
+    held = load_images(folder, "held")
+    assert held[0].float().mean() == round(sample(np.random.default_rng([7, 0])).age)
+    assert not np.array_equal(held[0], images[0])  # control
+    assert load_targets(folder, "train").shape[0] == 10
+
+
+def test_subset_for_the_package(folder, tmp_path):
+    draw_shard(PlainStudio(), Shard("held", 0, 4, folder / "held_000000.npz"))
+    save_subset(folder, tmp_path / "held_out.npz", 3)
+    with np.load(tmp_path / "held_out.npz") as file:
+        assert file["images"].shape == (3, 64, 64, 3) and tuple(file["names"]) == LABELS
+
+
+def test_strongest_correlations_of_a_known_table():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(4000, len(LABELS)))
+    columns = {name: k for k, name in enumerate(LABELS)}
+    table[:, columns["smile"]] += table[:, columns["age"]]  # r = 0.71
+    table[:, columns["hair_r"]] = table[:, columns["hair_g"]]  # restated: not listed
+    table[:, columns["african"]] = -table[:, columns["asian"]]
+    found = list(strongest(table, 0.2))
+    assert [{a, b} for a, b, _ in found] == [{"age", "smile"}]
+    assert found[0][2] == pytest.approx(0.5**0.5, abs=0.03)
+
+
+def test_no_data(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no train_\*\.npz"):
+        load_labels(tmp_path)
