@@ -73,7 +73,7 @@ def test_tables_of_effects(tables) -> None:
     for name, wide in {"pca": scales, "random": scales, "joint": 2, "unaligned": 2}.items():
         assert stored[f"effect/{name}"].shape == (4, wide, M, columns)
     rms = stored["effect/pca"][..., -1].mean(dim=(0, 2))
-    assert bool((rms > 0).all()) and rms[0] > rms[3]  # eight deviations do more than one
+    assert bool((rms > 0).all()) and rms[0] > rms[3]  # sixteen deviations do more than two
     assert float(stored["plain"][:, -1].abs().max()) == 0.0
 
 

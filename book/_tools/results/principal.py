@@ -23,7 +23,7 @@ from hsem.classifier import PortraitClassifier
 from hsem.manifold import off_manifold
 
 ETA, K, TRACKS = 1.0, 6, 4
-SCALES = (-8.0, -4.0, -2.0, -1.0, 1.0, 2.0, 4.0, 8.0)  # standard deviations
+SCALES = (-16.0, -8.0, -4.0, -2.0, 2.0, 4.0, 8.0, 16.0)  # standard deviations
 TWO = [SCALES.index(-2.0), SCALES.index(2.0)]
 FIRST_NEW = 1_000_000  # seed of the first sample that no PCA has seen
 

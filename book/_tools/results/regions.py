@@ -30,17 +30,18 @@ FIRST = 2_000_000  # seed of the first image
 def measures(
     images: Tensor, plain: Tensor, regions: list[Tensor], judge: hsem.classifier.PortraitClassifier
 ) -> Tensor:
-    """(n, 3 + regions + attributes): the smallest box with 90 % of the squared change as a share of
-    the image, RMS change, RMS change of the attributes; share inside each region; attributes."""
+    """(n, 4 + regions + attributes): the smallest boxes with 90 % and with half of the squared change,
+    as shares of the image; RMS change; RMS change of the attributes; share inside each region;
+    change of each attribute."""
     change = images - plain
     if not bool((change.flatten(1).abs().amax(dim=1) > 0).all()):
         raise RuntimeError("an edit changed nothing")
-    box = torch.tensor([masks.smallest_box(c).area for c in change])
+    box, half = (torch.tensor([masks.smallest_box(c, x).area for c in change]) for x in (0.9, 0.5))
     rms = change.square().mean(dim=(1, 2, 3)).sqrt()
     inside = torch.stack([masks.share_inside(change, m).float() for m in regions], dim=1)
     shift = (judge(images.clamp(-1, 1)) - judge(plain.clamp(-1, 1))) / judge.spread
     moved = shift.square().mean(dim=1).sqrt()
-    return torch.cat([torch.stack([box, rms, moved], dim=1), inside, shift], dim=1)
+    return torch.cat([torch.stack([box, half, rms, moved], dim=1), inside, shift], dim=1)
 
 
 def main() -> None:
@@ -90,12 +91,12 @@ def main() -> None:
     path = results.save(
         options.out, model,
         {
-            "measures": torch.stack(rows),  # (m, kinds, 3 + regions + attributes)
+            "measures": torch.stack(rows),  # (m, kinds, 4 + regions + attributes)
             "first_order_share": torch.tensor(found_inside).reshape(shape),
             "products": torch.tensor(products).reshape(shape),
             "area": torch.stack([m.mean() for m in regions]),
         },
-        kinds=kinds, columns=["box", "rms", "moved", *REGIONS, *judge.names],
+        kinds=kinds, columns=["box", "half", "rms", "moved", *REGIONS, *judge.names],
         regions=list(REGIONS), m=options.m, step=step, gamma=gamma, steps=steps, eta=eta,
         first_seed=FIRST, rank=options.rank,
     )  # fmt: skip
