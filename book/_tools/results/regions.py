@@ -30,8 +30,8 @@ FIRST = 2_000_000  # seed of the first image
 def measures(
     images: Tensor, plain: Tensor, regions: list[Tensor], judge: hsem.classifier.PortraitClassifier
 ) -> Tensor:
-    """(n, 4 + regions + attributes): the smallest boxes with 90 % and with half of the squared change,
-    as shares of the image; RMS change; RMS change of the attributes; share inside each region;
+    """(n, 4 + regions + attributes): smallest boxes with 90 % and half of the squared change, as
+    shares of the image; RMS change; RMS change of the attributes; share inside each region;
     change of each attribute."""
     change = images - plain
     if not bool((change.flatten(1).abs().amax(dim=1) > 0).all()):
