@@ -101,7 +101,7 @@ class Renderer:
     Raises
     ------
     ImportError
-        Without moderngl (`pip install moderngl==5.13 glcontext`).
+        Without moderngl (`pip install -e ".[render]"`).
     """
 
     def __init__(self, size: int, *, shadow: int = 384, labels: bool = False) -> None:
