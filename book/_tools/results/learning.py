@@ -24,12 +24,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=400, help="of them, half held out")
     parser.add_argument("--draws", type=int, default=3, help="directions from each number of pairs")
     parser.add_argument("--people", type=int, default=12, help="new samples behind each effect")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
     parser.add_argument("--output", default="learning", help="name or path of the file")
     args = parser.parse_args()
 
     model = hsem.load()
     judge = hsem.classifier.load(device=model.device)
-    crowd = hsem.sample(model, seeds=range(args.n), steps=STEPS, eta=0.0)
+    crowd = hsem.sample(model, seeds=range(args.n), steps=args.steps, eta=0.0)
     table = hsem.score_samples(model, crowd, judge)
     curve = hsem.learning_curve(
         model, hsem.extremes(table, ATTRIBUTE, count=args.pairs),
@@ -44,7 +45,7 @@ def main() -> None:
         tensors[f"effect/{latent}"] = curve.effect[latent]
         tensors[f"reference/{latent}"] = torch.tensor([curve.reference_effect[latent]])
     path = results.save(
-        args.output, model, tensors, attribute=ATTRIBUTE, steps=STEPS, eta=0.0, n=args.n,
+        args.output, model, tensors, attribute=ATTRIBUTE, steps=args.steps, eta=0.0, n=args.n,
         pairs=args.pairs, draws=args.draws, people=args.people, generator_seed=SEED,
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")

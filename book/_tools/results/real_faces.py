@@ -26,17 +26,18 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=8, help="held-out portraits to invert")
     parser.add_argument("--people", type=int, default=40, help="of the hundred who make faces")
     parser.add_argument("--rounds", type=int, default=1, help="of refinement, for the expressions")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
     parser.add_argument("--output", default="real_faces", help="name or path of the file")
     args = parser.parse_args()
 
     model = hsem.load()
     faces = hsem.datasets.portraits().images[: args.faces]
     errors = [error_of(model, faces, *setting) for setting in tqdm(SETTINGS, unit="setting")]
-    directions = expression_directions(model, args.people, args.rounds)
+    directions = expression_directions(model, args.people, args.rounds, args.steps)
     path = results.save(
         args.output, model,
         {"settings": torch.tensor(SETTINGS), "errors": torch.stack(errors)},
-        directions=directions, steps=STEPS, eta=0.0, faces=args.faces, people=args.people,
+        directions=directions, steps=args.steps, eta=0.0, faces=args.faces, people=args.people,
         rounds=args.rounds,
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
@@ -51,13 +52,15 @@ def error_of(model: hsem.HSpaceUNet, faces: Tensor, steps: int, rounds: int) -> 
     return rms(back.images - faces)
 
 
-def expression_directions(model: hsem.HSpaceUNet, people: int, rounds: int) -> dict[str, Direction]:
+def expression_directions(
+    model: hsem.HSpaceUNet, people: int, rounds: int, steps: int
+) -> dict[str, Direction]:
     """Equation 11 with the h of inverted pictures, and a control without any expression."""
     pictures = hsem.datasets.expressions()
     first = torch.tensor([subject < people for subject in pictures.subject])
     index = torch.full((len(pictures),), -1)
     index[first] = torch.arange(int(first.sum()))
-    inverted = hsem.invert(model, pictures.images[first], steps=STEPS, fixed_point=rounds)
+    inverted = hsem.invert(model, pictures.images[first], steps=steps, fixed_point=rounds)
 
     def direction(positive: Tensor, negative: Tensor, name: str) -> Direction:
         delta_h = hsem.mean_difference(

@@ -1,0 +1,138 @@
+"""The scripts of section V run for any model, and what they store is what they should."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, UNet2DModel
+
+import hsem
+from hsem import results
+from hsem.evaluation import FIRST_SEED, edited_scores
+from hsem.scorers import from_function
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "book" / "_tools" / "results"
+N, COUNT, PEOPLE, STEPS = 24, 4, 2, 20
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model() -> hsem.HSpaceUNet:
+    """Random weights, but the size of the portraits."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unet = UNet2DModel(
+            sample_size=64,
+            layers_per_block=1,
+            block_out_channels=(4, 4, 8, 16),
+            down_block_types=("DownBlock2D",) * 4,
+            up_block_types=("UpBlock2D",) * 4,
+            norm_num_groups=4,
+        )
+    return hsem.load(unet, scheduler=DDIMScheduler(prediction_type="v_prediction"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def run(model, tmp_path_factory):
+    """Run a script by name with options; gives the path of what it wrote."""
+    folder = tmp_path_factory.mktemp("results")
+
+    def run(name: str, /, output: str | None = None, **options) -> Path:
+        path = folder / f"{output or name}.safetensors"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hsem, "load", lambda device=None: model)
+            words = [w for key, v in options.items() for w in (f"--{key}", str(v))]
+            patch.setattr(sys, "argv", [name, *words, "--output", str(path)])
+            script(name).main()
+        return path
+
+    return run
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"results_{name}", SCRIPTS / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if name == "real_faces":
+        module.SETTINGS = ((3, 0), (3, 2))
+    return module
+
+
+@pytest.fixture(scope="module")
+def named(run) -> Path:
+    return run("named", n=N, count=COUNT, people=PEOPLE)
+
+
+def test_directions_are_those_of_equation_11(model, named) -> None:
+    stored = results.load(named, model)
+    judge = hsem.classifier.load()
+    table = hsem.annotate(
+        model, from_function(judge.raw, judge.names), range(N), steps=STEPS, progress=False
+    )
+    ours = hsem.supervised_direction(
+        model, hsem.extremes(table, "yaw", count=COUNT), progress=False
+    )
+    assert stored.directions["yaw"].cosine(ours) > 0.999
+    assert stored.directions["pitch"].cosine(ours) < 0.99  # control
+    torch.testing.assert_close(stored["logits"].double(), table.scores, atol=0.02, rtol=0.01)
+
+
+def test_curves_are_measured_at_their_scales(model, named) -> None:
+    stored = results.load(named, model)
+    judge = hsem.classifier.load()
+    people = range(FIRST_SEED, FIRST_SEED + PEOPLE)
+    direction = stored.directions["age"]
+    for row, scale in enumerate(stored["scales"].tolist()):
+        edit = hsem.add(direction, scale) if scale else None
+        scores = edited_scores(model, judge, people, direction.timesteps, edit)
+        gap = (stored["curve/age"][row] - scores).abs() / judge.spread
+        assert gap.max() < 0.05  # stored in 8 and 16 bits
+    others = stored["curve/yaw"][-1] - stored["curve/age"][-1]
+    assert (others.abs() / judge.spread).max() > 0.05  # control
+
+
+def test_table_one_goes_on_where_it_was_stopped(model, run, named) -> None:
+    options = {"n": 2, "directions": named}
+    once = results.load(run("table_one", repeats=1, **options), model)
+    twice = results.load(run("table_one", repeats=2, **options), model)
+    key = "disentangled/effects"
+    assert len(once[key]) == 1 and len(twice[key]) == 2
+    torch.testing.assert_close(twice[key][:1], once[key])
+    assert not torch.equal(twice[key][1], twice[key][0])  # other samples
+    whole = results.load(run("table_one", output="whole", repeats=2, **options), model)
+    torch.testing.assert_close(whole[key], twice[key], atol=1e-3, rtol=1e-2)
+    other = results.load(run("table_one", repeats=1, scale=2, **options), model)
+    assert len(other[key]) == 1  # other settings: what was there does not count
+    assert not torch.allclose(other[key], once[key])
+
+
+def test_learning_curve_has_a_line_for_each_latent(model, run) -> None:
+    stored = results.load(run("learning", n=16, pairs=8, draws=2, people=2, steps=3), model)
+    assert stored["counts"].tolist() == [1, 2]
+    for latent in ("h", "x_T"):
+        assert stored[f"cosine/{latent}"].shape == (2, 2)
+        assert stored[f"effect/{latent}"].shape == (2, 2)
+    assert stored.provenance["eta"] == 0 and stored.provenance["steps"] == 3
+
+
+def test_expressions_come_from_inverted_pairs(model, run) -> None:
+    stored = results.load(run("real_faces", faces=2, people=2, steps=4), model)
+    assert stored["errors"].shape == (2, 2)
+    pictures = hsem.datasets.expressions()
+    positive, negative = (rows[:2] for rows in hsem.expression_pairs(pictures, "surprise"))
+    h = [
+        hsem.invert(model, pictures.images[k], steps=4, fixed_point=1, progress=False).h_seq
+        for k in (positive, negative)
+    ]
+    direction = stored.directions["surprise"]
+    ours = hsem.Direction(hsem.mean_difference(*h), direction.timesteps)
+    assert direction.cosine(ours) > 0.999
+    assert stored.directions["two groups"].cosine(ours) < 0.9  # control
+    assert stored.directions["sadness"].cosine(ours) < 0.99
