@@ -40,23 +40,35 @@ class Inner(nn.Module):
                 nn.Conv2d(channels[level], 3, 3, padding=1),
             )
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Prediction of v for x (n, 3, s, s), s the side of this level; t (n,)."""
-        if not self.level:
-            return self.unet(x, t).sample
-        emb = self.unet.time_embedding(self.unet.time_proj(t).to(x.dtype))
-        h = self.stem(x)
-        skips: list[Tensor] = [h]
-        for block in self.unet.down_blocks[self.level :]:
-            h, new = block(h, emb)
+    def forward(self, x: Tensor, t: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Prediction of v for x (n, 3, s, s), s the side of this level; t (n,).
+
+        `keep` (n, levels of the whole network) holds a zero where a picture's skip connections of a
+        level are cut off; see `skip_dropout`.
+        """
+        unet, n = self.unet, len(self.unet.down_blocks)
+        emb = unet.time_embedding(unet.time_proj(t).to(x.dtype))
+        h = self.stem(x) if self.level else unet.conv_in(x)
+        skips, depth = [h], [self.level]
+        for level in range(self.level, n):
+            h, new = unet.down_blocks[level](h, emb)
             skips += new
-        h = self.unet.mid_block(h, emb)
-        ups = self.unet.up_blocks[: len(self.unet.up_blocks) - self.level]
-        for block in ups[:-1]:
+            # the last map of a level but the deepest has been halved: it lives one level in
+            depth += [level] * (len(new) - 1) + [min(level + 1, n - 1)]
+        if keep is not None:
+            skips = [s * keep[:, d].view(-1, 1, 1, 1) for s, d in zip(skips, depth, strict=True)]
+        h = unet.mid_block(h, emb)
+        blocks = unet.up_blocks[: n - self.level]
+        for block in blocks[:-1] if self.level else blocks:
             own, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]
             h = block(h, tuple(own), emb)
-        for resnet in ups[-1].resnets:  # the last level, without its upsampler
+        if not self.level:
+            return unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
+        attentions = getattr(blocks[-1], "attentions", None) or [None] * len(blocks[-1].resnets)
+        for resnet, attention in zip(blocks[-1].resnets, attentions, strict=True):
+            # the last level, without its upsampler
             h = resnet(torch.cat([h, skips.pop()], 1), emb)
+            h = h if attention is None else attention(h)
         return self.head(h)
 
     def parameters_in_use(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -82,6 +94,20 @@ class Inner(nn.Module):
             f"unet.up_blocks.{len(self.unet.up_blocks) - 2 - self.level}.upsamplers",
         )  # fmt: skip
         return {name for name, _ in self.named_parameters() if name.startswith(new)}
+
+
+def skip_dropout(
+    n: int, levels: int, p: float, generator: torch.Generator, finest: int = 1
+) -> Tensor:
+    """Which skip connections to keep, (n, levels): zeros with probability p, ones elsewhere.
+
+    A small network lets the skip connections carry what a picture is of, because they are the short
+    way, and its bottleneck then has little to say. One that cannot rely on them learns to send it
+    through the bottleneck. The connections of the `finest` levels, which carry detail, are kept.
+    """
+    keep = (torch.rand(n, levels, generator=generator) >= p).float()
+    keep[:, :finest] = 1
+    return keep
 
 
 @torch.no_grad()

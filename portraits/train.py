@@ -35,22 +35,29 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from portraits.levels import Inner, Level, grow, level_noise
+from portraits.levels import Inner, Level, grow, level_noise, skip_dropout
 
 log = logging.getLogger("portraits.train")
 
-UNET: dict[str, Any] = {
-    "sample_size": 64,
-    "in_channels": 3,
-    "out_channels": 3,
-    "layers_per_block": 1,
-    "block_out_channels": (16, 32, 64, 128),
-    "down_block_types": ("DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-    "up_block_types": ("AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"),
-    "norm_num_groups": 8,
-    "resnet_time_scale_shift": "scale_shift",
-    "attention_head_dim": None,
-}
+
+def unet_config(channels: tuple[int, ...], attention: int) -> dict[str, Any]:
+    """Settings of a `UNet2DModel` for 64x64 pictures, attention at its `attention` inmost levels."""
+    n = len(channels)
+    attends = [i >= n - attention for i in range(n)]
+    return {
+        "sample_size": 64,
+        "in_channels": 3,
+        "out_channels": 3,
+        "layers_per_block": 1,
+        "block_out_channels": channels,
+        "down_block_types": tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        "up_block_types": tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in attends[::-1]),
+        "norm_num_groups": 8,
+        "resnet_time_scale_shift": "scale_shift",
+        "attention_head_dim": None,
+    }
+
+
 SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_schedule": "squaredcos_cap_v2",
@@ -192,7 +199,8 @@ class Run:
         self.out, self.args = out, args
         out.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        unet = UNet2DModel(**UNET)
+        self.config = unet_config(tuple(args.channels), args.attention)
+        unet = UNet2DModel(**self.config)
         self.step = self.seen = self.entered = 0
         known = (out / "checkpoint.json").exists()
         if args.init and not known:
@@ -205,7 +213,9 @@ class Run:
             self.ema = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         (out / "config.json").write_text(
             json.dumps(
-                {"unet": UNET, "scheduler": SCHEDULER, "args": vars(args)}, indent=1, default=str
+                {"unet": self.config, "scheduler": SCHEDULER, "args": vars(args)},
+                indent=1,
+                default=str,
             )
         )
 
@@ -239,7 +249,7 @@ class Run:
             raise ValueError(
                 f"level={self.args.level}: {self.out} has already grown to level {level}"
             )
-        net, average = Inner(unet, level), Inner(UNet2DModel(**UNET), level)
+        net, average = Inner(unet, level), Inner(UNet2DModel(**self.config), level)
         net.load_state_dict(_under(tensors, "model."))
         average.load_state_dict(_under(tensors, "ema."))
         grown = level > self.args.level
@@ -290,11 +300,11 @@ def placed(net: Inner, device: torch.device) -> Inner:
     return net.to(device)
 
 
-def predict(net: Callable[..., Any], x: Tensor, t: Tensor) -> Tensor:
+def predict(net: Callable[..., Any], x: Tensor, t: Tensor, keep: Tensor | None = None) -> Tensor:
     """v in float32, calculated in the precision that is fastest here."""
     device = x.device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half_precision(device)):
-        return net(x.contiguous(memory_format=layout(device)), t).float()
+        return net(x.contiguous(memory_format=layout(device)), t, keep).float()
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -304,9 +314,16 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 # ------------------------------------------------------------------------------------------ train
 
 
-def v_loss(net: Callable[..., Any], x0: Tensor, t: Tensor, noise: Tensor, level: Level) -> Tensor:
+def v_loss(
+    net: Callable[..., Any],
+    x0: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    level: Level,
+    keep: Tensor | None = None,
+) -> Tensor:
     """Mean squared error of v, each sample its own noise level."""
-    out = predict(net, level.noisy(x0, noise, t), t)
+    out = predict(net, level.noisy(x0, noise, t), t, keep)
     return (out - level.v(x0, noise, t)).pow(2).mean((1, 2, 3))
 
 
@@ -320,7 +337,7 @@ def learning_rate(step: int, elapsed: float, args: argparse.Namespace) -> float:
 @torch.no_grad()
 def sample_grid(net: Inner, path: Path, n: int = 24, steps: int = 25) -> None:
     """Deterministic (DDIM, eta 0) samples from fixed seeds, so that grids can be compared."""
-    device, side = next(net.parameters()).device, UNET["sample_size"] // 2**net.level
+    device, side = next(net.parameters()).device, net.unet.config.sample_size // 2**net.level
     alpha_bar = DDPMScheduler(**SCHEDULER).alphas_cumprod.to(device)
     level = level_noise(alpha_bar, net.level)
     times = torch.linspace(len(alpha_bar) - 1, 0, steps + 1).long().to(device)
@@ -360,7 +377,11 @@ def train(args: argparse.Namespace) -> None:
             base = args.lr if isinstance(opt, Muon) else opt.defaults["lr"]
             for group in opt.param_groups:
                 group["lr"] = 0.0 if held and group["held"] else base * scale
-        each = v_loss(net, x0.to(run.device), t.to(run.device), noise.to(run.device), level)
+        keep = None
+        if args.skip_dropout:
+            drawn = skip_dropout(len(x0), len(args.channels), args.skip_dropout, generator)
+            keep = drawn.to(run.device)
+        each = v_loss(net, x0.to(run.device), t.to(run.device), noise.to(run.device), level, keep)
         loss = each.mean()
         loss.backward()
         nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
@@ -404,7 +425,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def save_grid(run: Run) -> None:
-    shadow = Inner(UNet2DModel(**UNET), run.net.level)
+    shadow = Inner(UNet2DModel(**run.config), run.net.level)
     shadow.load_state_dict(run.ema)
     sample_grid(placed(shadow, run.device).eval(), run.out / f"grid_{run.step:07d}.png")
 
@@ -424,6 +445,11 @@ def main() -> None:
     p.add_argument("--level", type=int, default=0, help="2: 16x16 pictures, 1: 32x32, 0: 64x64")
     p.add_argument(
         "--hold", type=int, default=300, help="steps a new level learns before the inner ones move"
+    )
+    p.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64, 128])
+    p.add_argument("--attention", type=int, default=1, help="at how many of the inmost levels")
+    p.add_argument(
+        "--skip-dropout", type=float, default=0.0, help="share of skip connections cut off"
     )
     p.add_argument("--init", help="safetensors weights to start a new run from")
     p.add_argument("--device", help="cuda or cpu; default: cuda where there is one")

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch import nn
 
-from portraits.levels import Inner, grow, level_noise
+from portraits.levels import Inner, grow, level_noise, skip_dropout
 from portraits.train import SCHEDULER, draw_timesteps
 
 SMALL = {
@@ -147,3 +147,46 @@ def test_inner_levels_are_trained_on_noisier_timesteps():
 def test_a_level_the_network_does_not_have_is_refused():
     with pytest.raises(ValueError, match=r"level=2 is not one of 0\.\.1"):
         Inner(small(), 2)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_cut_connections_are_cut_and_kept_ones_change_nothing(level):
+    net = Inner(small(), level)
+    side = 32 // 2**level
+    x, t = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(0)), [10, 500, 900]
+    t = torch.tensor(t)
+    keep = torch.ones(3, 3)
+    with torch.no_grad():
+        plain = net(x, t)
+        assert torch.equal(net(x, t, keep), plain)
+        keep[1, 2] = 0  # the second picture, its inmost level
+        cut = net(x, t, keep)
+    assert torch.equal(cut[[0, 2]], plain[[0, 2]])
+    assert not torch.allclose(cut[1], plain[1])
+
+
+def test_each_level_owns_the_connections_of_its_resolution():
+    """What a forward hook sees: cutting level 1 leaves the maps of other sizes alone."""
+    net = Inner(small(), 0)
+    cut: dict[int, list[bool]] = {}
+
+    def note(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        skips = kwargs.get("res_hidden_states_tuple") or args[1]
+        for skip in skips:
+            cut.setdefault(skip.shape[-1], []).append(not skip.any())
+
+    hooks = [b.register_forward_pre_hook(note, with_kwargs=True) for b in net.unet.up_blocks]
+    with torch.no_grad():
+        net(torch.randn(1, 3, 32, 32), torch.tensor([500]), torch.tensor([[1.0, 0.0, 1.0]]))
+    for hook in hooks:
+        hook.remove()
+    assert all(cut[16]) and not any(cut[32]) and not any(cut[8])
+
+
+def test_skip_dropout_cuts_the_share_asked_for_and_spares_the_finest():
+    keep = skip_dropout(4000, 4, 0.3, torch.Generator().manual_seed(0))
+    assert torch.equal(keep[:, 0], torch.ones(4000))
+    assert ((1 - keep[:, 1:].mean(0)) - 0.3).abs().max() < 0.03
+    assert not torch.equal(keep[:, 1], keep[:, 2])
+    none = skip_dropout(10, 4, 0.0, torch.Generator().manual_seed(0))
+    assert torch.equal(none, torch.ones(10, 4))
