@@ -41,7 +41,7 @@ log = logging.getLogger("portraits.train")
 
 
 def unet_config(channels: tuple[int, ...], attention: int) -> dict[str, Any]:
-    """Settings of a `UNet2DModel` for 64x64 pictures, attention at its `attention` inmost levels."""
+    """Settings of a `UNet2DModel` for 64x64 pictures attending at `attention` inmost levels."""
     n = len(channels)
     attends = [i >= n - attention for i in range(n)]
     return {
