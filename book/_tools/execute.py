@@ -90,9 +90,22 @@ def normalise(nb: NotebookNode, name: str) -> None:
             cell.outputs = [
                 o for o in cell.outputs if o.get("name") != "stderr" and not is_progress_bar(o)
             ]
+            cell.outputs = merged(cell.outputs)
             for output in cell.outputs:
                 _scrub(output)
     _renumber_widgets(nb, name)
+
+
+def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Neighbouring pieces of printed text as one: how it is cut depends on the moment."""
+    whole: list[NotebookNode] = []
+    for output in outputs:
+        last = whole[-1] if whole else {}
+        if output.output_type == "stream" == last.get("output_type") and output.name == last.name:
+            last.text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def is_progress_bar(output: NotebookNode) -> bool:

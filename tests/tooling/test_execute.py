@@ -111,3 +111,16 @@ def test_one_chapter_without_widgets_stores_no_widget_state(missing: bool) -> No
         del nb.metadata["widgets"]
     normalise(nb, "chapter")
     assert "widgets" not in nb.metadata
+
+
+def test_printed_text_is_one_piece_however_it_came() -> None:
+    def printed(*pieces: str) -> NotebookNode:
+        cell = new_code_cell("print", id="print")
+        cell.outputs = [new_output("stream", name="stdout", text=piece) for piece in pieces]
+        nb = new_notebook(cells=[cell])
+        normalise(nb, "chapter")
+        return nb
+
+    assert printed("a\n", "b\n", "c\n") == printed("a\nb\n", "c\n")
+    assert printed("a\n", "b\n") != printed("b\n", "a\n")
+    assert [o.text for o in printed("a\n", "b\n").cells[0].outputs] == ["a\nb\n"]
