@@ -317,7 +317,8 @@ def project_out(v: Direction, others: Sequence[Direction], *, per_step: bool = F
     basis = stacked.reshape(len(others), t, -1).permute(1, 2, 0)  # (t, d, k)
     q, r = torch.linalg.qr(basis)
     pivots = torch.linalg.diagonal(r).abs()
-    if bool((pivots <= 1e-9 * basis.norm(dim=1)).any()):
+    # A sum of directions in float32 is off by 1e-7 of its length, so this cannot be much stricter.
+    if bool((pivots <= 1e-6 * basis.norm(dim=1)).any()):
         raise ValueError(
             f"the {len(others)} directions to project out are linearly dependent (or zero)"
             f"{' at some step' if per_step else ''}; leave one of them out"

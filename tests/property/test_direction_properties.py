@@ -52,6 +52,10 @@ def test_projection_is_orthogonal_idempotent_and_the_closed_form(per_step: bool)
 def test_collinear_directions_are_refused() -> None:
     with pytest.raises(ValueError, match="linearly dependent"):
         hsem.project_out(some(0), [some(1), 2 * some(1)])
+    with pytest.raises(ValueError, match="linearly dependent"):  # also where float32 rounds
+        hsem.project_out(some(0), [some(1), some(2), some(1) + 1.7 * some(2)])
+    nearly = some(1) + 1e-3 * some(2)  # control: close, and yet a condition of its own
+    assert abs(hsem.project_out(some(0), [some(1), nearly]).cosine(some(2))) < 1e-3
 
 
 def test_random_directions_have_the_same_norm_at_every_step() -> None:
