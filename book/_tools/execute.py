@@ -184,11 +184,15 @@ def reachable(state: dict[str, Any], shown: list[str]) -> list[str]:
 
     for model in shown:
         visit(model)
+    links = []
     for model, entry in state.items():
         if "Link" in entry["model_name"]:
             ends = re.findall(r"IPY_MODEL_([0-9a-f]+)", json.dumps(entry["state"]))
             if ends and all(end in order for end in ends):
-                visit(model)
+                links.append(([list(order).index(end) for end in ends], model))
+    # By what they link: the order in the file follows from ids, which are about to change.
+    for _, model in sorted(links):
+        visit(model)
     return list(order)
 
 
