@@ -100,12 +100,15 @@ def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """Neighbouring pieces of printed text as one: how it is cut depends on the moment."""
     whole: list[NotebookNode] = []
     for output in outputs:
-        last = whole[-1] if whole else {}
-        if output.output_type == "stream" == last.get("output_type") and output.name == last.name:
-            last.text += output.text
+        if whole and _printed_to(output) and _printed_to(output) == _printed_to(whole[-1]):
+            whole[-1].text += output.text
         else:
             whole.append(output)
     return whole
+
+
+def _printed_to(output: NotebookNode) -> str | None:
+    return str(output.name) if output.output_type == "stream" else None
 
 
 def is_progress_bar(output: NotebookNode) -> bool:
