@@ -8,29 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
 
 import hsem
 from hsem import results
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "book" / "_tools" / "results"
 STEPS, N, M = 3, 24, 2
-
-
-@pytest.fixture(scope="module")
-def model() -> hsem.HSpaceUNet:
-    """Random weights, but the size of the portraits."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        unet = UNet2DModel(
-            sample_size=64,
-            layers_per_block=1,
-            block_out_channels=(4, 4, 8, 16),
-            down_block_types=("DownBlock2D",) * 4,
-            up_block_types=("UpBlock2D",) * 4,
-            norm_num_groups=4,
-        )
-    return hsem.load(unet, scheduler=DDIMScheduler(prediction_type="v_prediction"), device="cpu")
 
 
 @pytest.fixture(scope="module")
