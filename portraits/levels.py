@@ -40,11 +40,14 @@ class Inner(nn.Module):
                 nn.Conv2d(channels[level], 3, 3, padding=1),
             )
 
-    def forward(self, x: Tensor, t: Tensor, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, keep: Tensor | None = None, exchanged: bool = False
+    ) -> Tensor:
         """Prediction of v for x (n, 3, s, s), s the side of this level; t (n,).
 
         `keep` (n, levels of the whole network) holds a zero where a picture's skip connections of a
-        level are cut off; see `skip_dropout`.
+        level are cut off, or, if `exchanged`, come from the picture beside it (n even; pictures
+        2i and 2i + 1 are a pair); see `skip_dropout`.
         """
         unet, n = self.unet, len(self.unet.down_blocks)
         emb = unet.time_embedding(unet.time_proj(t).to(x.dtype))
@@ -56,7 +59,10 @@ class Inner(nn.Module):
             # the last map of a level but the deepest has been halved: it lives one level in
             depth += [level] * (len(new) - 1) + [min(level + 1, n - 1)]
         if keep is not None:
-            skips = [s * keep[:, d].view(-1, 1, 1, 1) for s, d in zip(skips, depth, strict=True)]
+            skips = [
+                torch.where(keep[:, d].view(-1, 1, 1, 1) > 0, skip, _instead(skip, exchanged))
+                for skip, d in zip(skips, depth, strict=True)
+            ]
         h = unet.mid_block(h, emb)
         blocks = unet.up_blocks[: n - self.level]
         for block in blocks[:-1] if self.level else blocks:
@@ -104,10 +110,21 @@ def skip_dropout(
     A small network lets the skip connections carry what a picture is of, because they are the short
     way, and its bottleneck then has little to say. One that cannot rely on them learns to send it
     through the bottleneck. The connections of the `finest` levels, which carry detail, are kept.
+
+    A connection that is cut is zero, which a network notices: it may look at h only then. One that
+    brings another picture's maps looks like any other, so that the two must be weighed against each
+    other always, and only h is sure to be of the right picture.
     """
     keep = (torch.rand(n, levels, generator=generator) >= p).float()
     keep[:, :finest] = 1
     return keep
+
+
+def _instead(skip: Tensor, exchanged: bool) -> Tensor:
+    """What stands in for a skip connection: nothing, or that of the other picture of the pair."""
+    if not exchanged:
+        return torch.zeros_like(skip)
+    return skip.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
 
 
 @torch.no_grad()

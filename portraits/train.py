@@ -299,11 +299,11 @@ def placed(net: Inner, device: torch.device) -> Inner:
     return net.to(device)
 
 
-def predict(net: Callable[..., Any], x: Tensor, t: Tensor, keep: Tensor | None = None) -> Tensor:
+def predict(net: Callable[..., Any], x: Tensor, t: Tensor, *skips: Any) -> Tensor:
     """v in float32, calculated in the precision that is fastest here."""
     device = x.device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half_precision(device)):
-        return net(x.contiguous(memory_format=layout(device)), t, keep).float()
+        return net(x.contiguous(memory_format=layout(device)), t, *skips).float()
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -319,10 +319,10 @@ def v_loss(
     t: Tensor,
     noise: Tensor,
     level: Level,
-    keep: Tensor | None = None,
+    *skips: Any,
 ) -> Tensor:
     """Mean squared error of v, each sample its own noise level."""
-    out = predict(net, level.noisy(x0, noise, t), t, keep)
+    out = predict(net, level.noisy(x0, noise, t), t, *skips)
     return (out - level.v(x0, noise, t)).pow(2).mean((1, 2, 3))
 
 
@@ -366,9 +366,11 @@ def train(args: argparse.Namespace) -> None:
     start, smooth, by_level = time.time(), None, torch.zeros(5, 2)
     mark = start
     bar = tqdm(total=math.ceil(args.minutes * 60), unit="s", desc="training", disable=args.quiet)
-    while (elapsed := time.time() - start) < args.minutes * 60:
+    while (elapsed := time.time() - start) < args.minutes * 60 and run.step < args.steps:
         x0 = nn.functional.avg_pool2d(next(source), 2**args.level)
         t = draw_timesteps(len(x0), len(alpha_bar), generator, args.level)
+        if args.skip_exchange:
+            t = t[::2].repeat_interleave(2)  # a pair differs in its picture, not in how noisy it is
         noise = torch.randn(x0.shape, generator=generator)
         scale = learning_rate(run.step - run.entered, elapsed, args)
         held = run.step - run.entered < args.hold
@@ -377,10 +379,14 @@ def train(args: argparse.Namespace) -> None:
             for group in opt.param_groups:
                 group["lr"] = 0.0 if held and group["held"] else base * scale
         keep = None
-        if args.skip_dropout:
-            drawn = skip_dropout(len(x0), len(args.channels), args.skip_dropout, generator)
-            keep = drawn.to(run.device)
-        each = v_loss(net, x0.to(run.device), t.to(run.device), noise.to(run.device), level, keep)
+        if share := args.skip_dropout or args.skip_exchange:
+            keep = skip_dropout(
+                len(x0), len(args.channels), share, generator, finest=args.level + 1
+            ).to(run.device)
+        each = v_loss(
+            net, x0.to(run.device), t.to(run.device), noise.to(run.device), level,
+            keep, args.skip_exchange > 0,
+        )  # fmt: skip
         loss = each.mean()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
@@ -440,6 +446,9 @@ def main() -> None:
     p.add_argument("--out", required=True, help="folder of the run; an existing run goes on")
     p.add_argument("--minutes", type=float, default=60.0)
     p.add_argument(
+        "--steps", type=float, default=math.inf, help="stop at this step, to compare runs"
+    )
+    p.add_argument(
         "--cooldown", type=float, default=0.0, help="last minutes, learning rate to zero"
     )
     p.add_argument("--batch", type=int, default=16)
@@ -454,6 +463,9 @@ def main() -> None:
     p.add_argument("--attention", type=int, default=1, help="at how many of the inmost levels")
     p.add_argument(
         "--skip-dropout", type=float, default=0.0, help="share of skip connections cut off"
+    )
+    p.add_argument(
+        "--skip-exchange", type=float, default=0.0, help="share taken from another picture"
     )
     p.add_argument("--init", help="safetensors weights to start a new run from")
     p.add_argument("--device", help="cuda or cpu; default: cuda where there is one")

@@ -190,3 +190,31 @@ def test_skip_dropout_cuts_the_share_asked_for_and_spares_the_finest():
     assert not torch.equal(keep[:, 1], keep[:, 2])
     none = skip_dropout(10, 4, 0.0, torch.Generator().manual_seed(0))
     assert torch.equal(none, torch.ones(10, 4))
+
+
+def test_an_exchanged_skip_connection_is_that_of_the_other_picture(picture):
+    """All exchanged: what comes out is the neighbour's picture with one's own h put in."""
+    x, _ = picture
+    t = torch.tensor([300, 300])
+    net = Inner(small(), 0)
+    own: list[torch.Tensor] = []
+    with torch.no_grad():
+        hook = net.unet.mid_block.register_forward_hook(lambda _m, _a, h: own.append(h))
+        plain = net(x, t)
+        hook.remove()
+        exchanged = net(x, t, torch.zeros(2, 3), True)
+        cut = net(x, t, torch.zeros(2, 3), False)
+        hook = net.unet.mid_block.register_forward_hook(lambda _m, _a, _h: own[0])
+        expected = net(x.flip(0), t)
+        hook.remove()
+    torch.testing.assert_close(exchanged, expected)
+    assert not torch.allclose(plain, expected, atol=1e-3)  # controls: neither of the others is
+    assert not torch.allclose(cut, expected, atol=1e-3)
+
+
+def test_a_connection_that_is_kept_is_not_exchanged(picture):
+    x, _ = picture
+    t = torch.tensor([300, 300])
+    net = Inner(small(), 0)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, t, torch.ones(2, 3), True), net(x, t))
