@@ -252,6 +252,21 @@ def prepared(folder: Path, level: int) -> tuple[Tensor, Tensor, nn.Module, Tenso
     return images, (targets - mean) / spread, read, quality >= READABLE
 
 
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    """Tables for the model card: one row a run, one column an attribute."""
+    lines = []
+    for what in ("swap", "control", "decode", "effect"):
+        names = [n for n in NAMES if all(n in row[what] for row in rows)]
+        lines += ["", f"| {what} | h | pictures | " + " | ".join(names) + " | mean |"]
+        lines += ["|:--|:--|--:" + "|--:" * (len(names) + 1) + "|"]
+        for row in rows:
+            values = [abs(row[what][n]) if what == "effect" else row[what][n] for n in names]
+            cells = [f"{v:.2f}" for v in [*values, sum(values) / len(values)]]
+            size = " × ".join(map(str, row["h"]))
+            lines.append(f"| {row['run']} | {size} | {row['pictures']:,} | {' | '.join(cells)} |")
+    return "\n".join(lines[1:])
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     p.add_argument("--data", type=Path, required=True)
@@ -264,6 +279,7 @@ def main() -> None:
     data = {level: prepared(args.data, level) for level in sorted(levels)}
     rows = [compare(r, data, args.pairs, args.people) for r in tqdm(args.runs, desc="runs")]
     args.out.write_text(json.dumps(rows, indent=1) + "\n")
+    print(as_markdown(rows))
 
 
 if __name__ == "__main__":

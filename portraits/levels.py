@@ -110,14 +110,24 @@ def skip_dropout(
     A small network lets the skip connections carry what a picture is of, because they are the short
     way, and its bottleneck then has little to say. One that cannot rely on them learns to send it
     through the bottleneck. The connections of the `finest` levels, which carry detail, are kept.
-
-    A connection that is cut is zero, which a network notices: it may look at h only then. One that
-    brings another picture's maps looks like any other, so that the two must be weighed against each
-    other always, and only h is sure to be of the right picture.
     """
     keep = (torch.rand(n, levels, generator=generator) >= p).float()
     keep[:, :finest] = 1
     return keep
+
+
+def skip_exchange(n: int, levels: int, p: float, generator: torch.Generator) -> Tensor:
+    """Which skip connections to keep, (n, levels), where the others come from another picture.
+
+    A quarter of the pairs keep all of theirs. In the others each level of each picture is exchanged
+    with probability p. A connection that is cut is zero, which a network notices: it may look at h
+    only then. One that brings another picture looks like any other. If both pictures of a pair were
+    made noisy by the same noise, the skip connections still tell the noise, even those of the
+    finest level, and what the picture is of is for h to say.
+    """
+    keep = (torch.rand(n, levels, generator=generator) >= p).float()
+    left_alone = torch.rand(n // 2, 1, generator=generator) < 0.25
+    return torch.maximum(keep, left_alone.float().repeat_interleave(2, 0))
 
 
 def _instead(skip: Tensor, exchanged: bool) -> Tensor:

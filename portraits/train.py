@@ -35,7 +35,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from portraits.levels import Inner, Level, grow, level_noise, skip_dropout
+from portraits.levels import Inner, Level, grow, level_noise, skip_dropout, skip_exchange
 
 log = logging.getLogger("portraits.train")
 
@@ -369,9 +369,9 @@ def train(args: argparse.Namespace) -> None:
     while (elapsed := time.time() - start) < args.minutes * 60 and run.step < args.steps:
         x0 = nn.functional.avg_pool2d(next(source), 2**args.level)
         t = draw_timesteps(len(x0), len(alpha_bar), generator, args.level)
-        if args.skip_exchange:
-            t = t[::2].repeat_interleave(2)  # a pair differs in its picture, not in how noisy it is
         noise = torch.randn(x0.shape, generator=generator)
+        if args.skip_exchange:  # a pair differs in its picture, not in its noise
+            t, noise = t[::2].repeat_interleave(2), noise[::2].repeat_interleave(2, 0)
         scale = learning_rate(run.step - run.entered, elapsed, args)
         held = run.step - run.entered < args.hold
         for opt in run.opts:
@@ -379,10 +379,12 @@ def train(args: argparse.Namespace) -> None:
             for group in opt.param_groups:
                 group["lr"] = 0.0 if held and group["held"] else base * scale
         keep = None
-        if share := args.skip_dropout or args.skip_exchange:
-            keep = skip_dropout(
-                len(x0), len(args.channels), share, generator, finest=args.level + 1
-            ).to(run.device)
+        if args.skip_dropout:
+            share, finest = args.skip_dropout, args.level + 1
+            keep = skip_dropout(len(x0), len(args.channels), share, generator, finest)
+        elif args.skip_exchange:
+            keep = skip_exchange(len(x0), len(args.channels), args.skip_exchange, generator)
+        keep = None if keep is None else keep.to(run.device)
         each = v_loss(
             net, x0.to(run.device), t.to(run.device), noise.to(run.device), level,
             keep, args.skip_exchange > 0,

@@ -22,9 +22,10 @@ from sklearn.metrics import r2_score, roc_auc_score
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from hsem import classifier
 from hsem.classifier import Attribute, PortraitClassifier
 
-from .train import load_images
+from .train import half_precision, layout, load_images
 
 # Order of the columns in the shards, as the renderer writes them.
 COLUMNS = [
@@ -118,7 +119,9 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     return x * gain + 0.02 * torch.randn(n, 1, 1, 1, generator=generator)
 
 
-def train(data: Path, epochs: float, batch: int, lr: float, seed: int) -> PortraitClassifier:
+def train(
+    data: Path, epochs: float, batch: int, lr: float, seed: int, init: Path | None = None
+) -> PortraitClassifier:
     images, targets = load_images(data), load_targets(data, "train")
     held_images, held = load_images(data, "held"), load_targets(data, "held")
     attributes = tuple(
@@ -128,6 +131,9 @@ def train(data: Path, epochs: float, batch: int, lr: float, seed: int) -> Portra
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = PortraitClassifier(attributes)
+    if init:
+        net.load_state_dict(classifier.load(init).state_dict())
+        net.train().requires_grad_(True)
     binary = torch.tensor([a.binary for a in attributes])
     mean = torch.tensor([a.mean for a in attributes])
     spread = torch.tensor([a.spread for a in attributes])
@@ -148,8 +154,8 @@ def train(data: Path, epochs: float, batch: int, lr: float, seed: int) -> Portra
         x = images[index].float() / 127.5 - 1
         x = augment(torch.where(flip[:, None, None, None], x.flip(-1), x), generator)
         y = torch.where(flip[:, None], mirrored[index], target[index])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            out = net.raw(x.contiguous(memory_format=torch.channels_last))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half_precision(x.device)):
+            out = net.raw(x.contiguous(memory_format=layout(x.device)))
         out = out.float()
         squared = (out - y)[:, ~binary].pow(2).mean()
         crossed = nn.functional.binary_cross_entropy_with_logits(out[:, binary], y[:, binary])
@@ -210,8 +216,9 @@ def main() -> None:
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--init", type=Path, help="folder of a classifier to go on from")
     args = p.parse_args()
-    net = train(args.data, args.epochs, args.batch, args.lr, args.seed)
+    net = train(args.data, args.epochs, args.batch, args.lr, args.seed, args.init)
     net.save(args.out)
     print(json.dumps(net.metrics, indent=1))
 

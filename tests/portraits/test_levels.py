@@ -5,7 +5,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch import nn
 
-from portraits.levels import Inner, grow, level_noise, skip_dropout
+from portraits.levels import Inner, grow, level_noise, skip_dropout, skip_exchange
 from portraits.train import SCHEDULER, draw_timesteps
 
 SMALL = {
@@ -218,3 +218,13 @@ def test_a_connection_that_is_kept_is_not_exchanged(picture):
     net = Inner(small(), 0)
     with torch.no_grad():
         torch.testing.assert_close(net(x, t, torch.ones(2, 3), True), net(x, t))
+
+
+def test_a_quarter_of_the_pairs_keep_all_their_connections():
+    g = torch.Generator().manual_seed(0)
+    keep = skip_exchange(4000, 4, 0.6, g)
+    whole = keep.view(2000, 8).all(1)
+    assert 0.22 < whole.float().mean() < 0.29
+    share = 1 - keep.view(2000, 8)[~whole].mean()
+    assert 0.57 < share < 0.64  # of the others, six in ten; a pair with none is counted as whole
+    assert not skip_exchange(4000, 4, 1.0, g).view(2000, 8)[:, 0].all()

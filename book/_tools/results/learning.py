@@ -6,6 +6,8 @@ About 26,000 runs of the network: five minutes on two cores, seconds on a GPU.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 
 import torch
 
@@ -47,6 +49,7 @@ def main() -> None:
     path = results.save(
         args.output, model, tensors, attribute=args.attribute, steps=args.steps, eta=0.0, n=args.n,
         pairs=args.pairs, draws=args.draws, people=args.people, generator_seed=SEED,
+        command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 

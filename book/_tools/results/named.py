@@ -6,6 +6,8 @@ About 28,000 runs of the network: five minutes on two cores, seconds on a GPU.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 
 import torch
 from torch import Tensor
@@ -79,6 +81,7 @@ def main() -> None:
         args.output, model, tensors, directions=directions,
         steps=STEPS, eta=ETA, n=args.n, count=args.count, first_seed=FIRST_SEED,
         people=args.people, columns=list(judge.names),
+        command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 

@@ -11,6 +11,8 @@ beside that of random directions of equal norm (figures 3 and 4).
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -159,6 +161,7 @@ def main() -> None:
         options.out, model, tensors, directions=directions,
         n=options.n, m=options.m, steps=options.steps, eta=ETA, first_new_seed=FIRST_NEW,
         columns=[*judge.names, "off-manifold", "rms"],
+        command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
 

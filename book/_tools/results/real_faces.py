@@ -6,6 +6,8 @@ About 27,000 runs of the network: four to five minutes on two cores, seconds on 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 
 import torch
 from torch import Tensor
@@ -39,6 +41,7 @@ def main() -> None:
         {"settings": torch.tensor(SETTINGS), "errors": torch.stack(errors)},
         directions=directions, steps=args.steps, eta=0.0, faces=args.faces, people=args.people,
         rounds=args.rounds,
+        command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 

@@ -13,6 +13,8 @@ finished pictures.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from statistics import median
 
 import torch
@@ -108,6 +110,7 @@ def main() -> None:
         kinds=kinds, columns=["box", "half", "rms", "moved", *REGIONS, *judge.names],
         regions=list(REGIONS), m=options.m, step=step, gamma=gamma, steps=steps, eta=eta,
         first_seed=FIRST, rank=options.rank,
+        command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"wrote {path}, {path.stat().st_size / 1e3:.0f} kB")
 

@@ -9,6 +9,8 @@ The paper's own size is `--n 100 --repeats 10`.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 
 import torch
 from torch import Tensor
@@ -50,6 +52,7 @@ def main() -> None:
         path = results.save(
             args.output, model, tensors, rows=list(ATTRIBUTES), columns=list(judge.names),
             repeats=r + 1, steps=named.provenance["steps"], **settings,
+            command=shlex.join(["python", *sys.argv]),
         )  # fmt: skip
         print(f"{path}: repeat {r + 1} of {args.repeats}")
 
