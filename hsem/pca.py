@@ -207,7 +207,24 @@ class HSpacePCA:
         tracks = align_components(score_correlations(self.scores_))
         share = (state.squares / state.total[:, None]).gather(1, tracks.order).mean(dim=0)
         best = share.argsort(descending=True)
-        return Alignment(*(x[:, best] for x in tracks))
+        order, sign, similarity = (x[:, best] for x in tracks)
+        # A track may be turned round as a whole: so that the largest entry of its direction is
+        # positive, and scores times `sign` are coordinates along that very direction.
+        rows = torch.arange(steps)[:, None]
+        peak = self._peaks()[order, rows] * sign
+        largest = peak.gather(0, peak.abs().argmax(dim=0, keepdim=True))
+        return Alignment(order, sign * torch.where(largest < 0, -1.0, 1.0), similarity)
+
+    def _peaks(self) -> Tensor:
+        """Signed entry of largest size of each kept component times its deviation, (k', T)."""
+        flat = self._kept().flatten(2)
+        peak = flat.gather(2, flat.abs().argmax(dim=2, keepdim=True))[:, :, 0]
+        return (peak * self._deviations().to(peak)).double().cpu()
+
+    def _deviations(self) -> Tensor:
+        """Standard deviation of the samples along each kept component, (k', T)."""
+        state = self._fitted()
+        return (state.squares.T / (state.n - 1)).sqrt().expand(-1, self._shape[0])
 
     def direction(
         self,
@@ -228,7 +245,8 @@ class HSpacePCA:
         Returns
         -------
         A Direction whose delta_h[i] is a component of step i times the standard deviation of the
-        samples along it. The largest entry of delta_h is positive.
+        samples along it. The largest entry of delta_h is positive, in the signs of `alignment()`
+        as well, so `scores_` along a track, times its sign, grow in the sense of the direction.
         """
         state = self._fitted()
         if not 0 <= j < self.n_components:
@@ -241,7 +259,7 @@ class HSpacePCA:
         if aligned:
             tracks = self.alignment()
             which, sign = tracks.order[:, j], tracks.sign[:, j]
-        deviation = (state.squares.T / (state.n - 1)).sqrt().expand(-1, len(steps))
+        deviation = self._deviations()
         delta = self._kept()[which, steps]
         delta = delta * (sign * deviation[which, steps]).to(delta).view(-1, 1, 1, 1)
         delta = delta * delta.flatten()[delta.abs().argmax()].sign()

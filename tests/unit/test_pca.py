@@ -279,3 +279,29 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
 def test_errors_name_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call(HSpacePCA(3).fit(data(), batch_size=40))
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_scores_of_a_track_grow_in_the_sense_of_its_direction(joint):
+    """Whoever correlates scores with an attribute and then pushes must get what they read."""
+    agree, signs = [], []
+    for seed in range(4):
+        h = data(seed)
+        pca = HSpacePCA(4, joint=joint).fit(h)
+        tracks = pca.alignment()
+        steps = torch.arange(T)
+        scores = pca.scores_[:, tracks.order, 0 if joint else steps[:, None]] * tracks.sign
+        for j in range(4):
+            delta = pca.direction(j, TIMESTEPS).delta_h.to(h)
+            assert delta.flatten()[delta.abs().argmax()] > 0
+            along = ((h - h.mean(0)) * delta).flatten(2).sum(2)
+            along = along.sum(1, keepdim=True).expand(-1, T) if joint else along
+            both = torch.stack([along, scores[:, :, j]]) - torch.stack(
+                [along.mean(0), scores[:, :, j].mean(0)]
+            ).unsqueeze(1)
+            signs.append(tracks.sign[:, j])
+            agree.append((both[0] * both[1]).sum(0) / both.norm(dim=1).prod(dim=0))
+    cosine = torch.stack(agree)
+    assert (cosine > 0.999).all()
+    if not joint:  # control: the signs of the tracks are needed
+        assert not (cosine * torch.stack(signs) > 0.999).all()

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=400, help="of them, half held out")
     parser.add_argument("--draws", type=int, default=3, help="directions from each number of pairs")
     parser.add_argument("--people", type=int, default=6, help="new samples behind each effect")
-    parser.add_argument("--attribute", default="yaw", help="what to find a direction for")
+    parser.add_argument("--attribute", default="smile", help="what to find a direction for")
     parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
     parser.add_argument("--output", default="learning", help="name or path of the file")
     args = parser.parse_args()
