@@ -5,7 +5,7 @@
 
 For the chapters "Directions of one image" and "Regions". Needs the results of principal.py. Every
 edit has the same norm at every step: that of two standard deviations along the first principal
-component, so that no method wins by pushing harder or less. "Gentle" ones are Jacobian directions
+component, so that no method wins by pushing harder or less. "Matched" ones are Jacobian directions
 as strong in the finished picture as the principal ones. What is measured is the difference of the
 finished pictures.
 """
@@ -91,13 +91,13 @@ def main() -> None:
         # Equal norm is not equal effect: once more, as strong as the principal ones turned out.
         strength = (images - samples.images).square().mean(dim=(1, 2, 3)).sqrt()
         target = strength[[i for i, name in enumerate(edits) if name.startswith("pca")]].mean()
-        gentle = hsem.sample(
+        matched = hsem.sample(
             model, [seed] * 3, edit=hsem.add(stack[:3], gamma * target / strength[:3]),
             record=(), **common,
         ).images  # fmt: skip
-        images = torch.cat([images, gentle])
+        images = torch.cat([images, matched])
         rows.append(measures(images, samples.images.expand_as(images), regions, judge))
-    kinds = [*edits, *(f"gentle {j}" for j in range(3))]
+    kinds = [*edits, *(f"matched {j}" for j in range(3))]
     shape = (options.m, len(REGIONS), 2)
     path = results.save(
         options.out, model,
