@@ -115,7 +115,13 @@ def tile(rows: list[Tensor], zoom: int = 1) -> Image.Image:
 
 
 def evaluate(
-    data: Path, out: Path, metrics_file: Path, n: int, steps: int, model_folder: str | None
+    data: Path,
+    out: Path,
+    metrics_file: Path,
+    n: int,
+    steps: int,
+    model_folder: str | None,
+    eta: float = 0.0,
 ) -> dict:
     """Sample, measure, write the numbers and the pictures; return the numbers."""
     model = hsem.load(model_folder) if model_folder else hsem.load()
@@ -125,7 +131,7 @@ def evaluate(
     chunks = []
     for k in tqdm(range(0, n, 100), desc="samples"):
         seeds = range(10_000_000 + k, 10_000_000 + min(k + 100, n))
-        run = hsem.sample(model, seeds, steps=steps, eta=1.0, record=(), progress=False)
+        run = hsem.sample(model, seeds, steps=steps, eta=eta, record=(), progress=False)
         chunks.append(quantise(run.images))
     fake = torch.cat(chunks)
     seconds = time.time() - start
@@ -147,7 +153,7 @@ def evaluate(
         "date": time.strftime("%Y-%m-%d"),
         "samples": n,
         "steps": steps,
-        "eta": 1.0,
+        "eta": eta,
         "model": model.fingerprint,
         "held_out": len(real),
         "training_portraits": len(train),
@@ -175,8 +181,8 @@ def evaluate(
         ]
     ).save(out / "neighbours.webp", quality=92)
     rows = [
-        hsem.sample(model, range(12), steps=s, eta=eta, record=(), progress=False).images
-        for eta in (0.0, 1.0)
+        hsem.sample(model, range(12), steps=s, eta=e, record=(), progress=False).images
+        for e in (0.0, 1.0)
         for s in (10, 25, 50)
     ]
     tile(rows).save(out / "steps_and_eta.webp", quality=92)
@@ -192,9 +198,12 @@ def main() -> None:
     p.add_argument("--metrics", type=Path, default=DATA / "portraits-64" / "evaluation.json")
     p.add_argument("--samples", type=int, default=2000)
     p.add_argument("--steps", type=int, default=25)
+    p.add_argument("--eta", type=float, default=0.0)
     p.add_argument("--model", help="a diffusers folder; default: the model in the package")
     args = p.parse_args()
-    found = evaluate(args.data, args.out, args.metrics, args.samples, args.steps, args.model)
+    found = evaluate(
+        args.data, args.out, args.metrics, args.samples, args.steps, args.model, args.eta
+    )
     print(json.dumps(found, indent=1))
 
 
