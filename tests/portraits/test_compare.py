@@ -119,5 +119,5 @@ def test_the_command_compares_two_runs(tmp_path, monkeypatch):
     rows = json.loads(out.read_text())
     assert [r["h"][0] for r in rows] == [24, 32]
     table = compare.as_markdown(rows)
-    assert table.count("| a | 24 × 8 × 8 |") == 4 and "| smile |" in table
+    assert table.count("| a | 24 × 16 × 16 |") == 4 and "| smile |" in table
     assert all(set(r["swap"]) == set(compare.NAMES) == set(r["effect"]) for r in rows)
