@@ -463,11 +463,15 @@ def main() -> None:
     )
     p.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64, 128])
     p.add_argument("--attention", type=int, default=1, help="at how many of the inmost levels")
-    p.add_argument(
+    skips = p.add_mutually_exclusive_group()
+    skips.add_argument(
         "--skip-dropout", type=float, default=0.0, help="share of skip connections cut off"
     )
-    p.add_argument(
-        "--skip-exchange", type=float, default=0.0, help="share taken from another picture"
+    skips.add_argument(
+        "--skip-exchange",
+        type=float,
+        default=0.0,
+        help="share taken from another picture of the same noise, in three pairs of four",
     )
     p.add_argument("--init", help="safetensors weights to start a new run from")
     p.add_argument("--device", help="cuda or cpu; default: cuda where there is one")
@@ -479,6 +483,10 @@ def main() -> None:
     )
     p.add_argument("--quiet", action="store_true", help="no progress bar")
     args = p.parse_args()
+    if args.skip_exchange and args.batch % 2:
+        p.error(
+            f"--batch must be even with --skip-exchange, which works on pairs, got {args.batch}"
+        )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     train(args)
 
