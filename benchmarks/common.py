@@ -66,4 +66,6 @@ def write(name: str, facts: dict[str, Any], rows: list[dict[str, Any]], notes: s
 def _text(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value}"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value}"

@@ -172,7 +172,8 @@ def main() -> None:
     notes = (
         f"Until the largest principal angle to the true subspace is {ANGLE}; means over the steps. "
         "Algorithm 2 stops by its own estimate; scipy's svds is run at decreasing tolerances, and "
-        "its products are those of the first that suffices, its seconds those of all tried."
+        "its products are those of the first that suffices, its seconds those of all tried. "
+        "A dash: some step was not there after 400 rounds (of each block)."
     )
     print(write(options.name, facts, rows, notes))
 
