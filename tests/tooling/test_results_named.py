@@ -119,3 +119,27 @@ def test_expressions_come_from_inverted_pairs(model, run) -> None:
     assert direction.cosine(ours) > 0.999
     assert stored.directions["two groups"].cosine(ours) < 0.9  # control
     assert stored.directions["sadness"].cosine(ours) < 0.99
+
+
+def test_pairs_split_the_open_mouth_from_the_brows(model, run) -> None:
+    stored = results.load(run("pairs", pairs=4, people=2, steps=4, draws=2), model)
+    assert stored["counts"].tolist() == [1, 2] and stored["cosine"].shape == (2, 2)
+    pictures = hsem.datasets.expressions()
+    positive, negative = (rows[:4] for rows in hsem.expression_pairs(pictures, "surprise"))
+    h = [
+        hsem.invert(model, pictures.images[k], steps=4, fixed_point=1, progress=False).h_seq
+        for k in (positive, negative)
+    ]
+    direction = stored.directions["mouth_open"]
+    ours = hsem.Direction(hsem.mean_difference(*h), direction.timesteps)
+    assert direction.cosine(ours) > 0.999
+    # Both halves of the map were measured, and each with its own mask.
+    lower = script("pairs").lower_rows(model.h_shape)
+    judge = hsem.classifier.load()
+    for name, mask in (("lower", lower), ("upper", 1 - lower)):
+        edit = hsem.masked(hsem.add(direction, 2.0), mask)
+        people = range(FIRST_SEED, FIRST_SEED + 2)
+        scores = edited_scores(model, judge, people, direction.timesteps, edit)
+        assert ((stored[f"curve/{name}"][-1] - scores).abs() / judge.spread).max() < 0.05
+    apart = (stored["curve/lower"][-1] - stored["curve/upper"][-1]).abs() / judge.spread
+    assert apart.max() > 0.1  # control

@@ -1,0 +1,104 @@
+"""Results for "Directions with names": the open mouth, from pictures of the same person twice.
+
+About 13,000 runs of the network: three minutes on two cores, seconds on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+import torch
+from torch import Tensor
+
+import hsem
+from hsem import results
+from hsem.directions import Direction, provenance_of
+from hsem.evaluation import FIRST_SEED, edited_scores
+
+EXPRESSION = "surprise"
+COUNTS = (1, 2, 5, 10, 20, 50)
+SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
+STEPS, ETA, SEED = 20, 1.0, 7
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=100, help="people, neutral and surprised")
+    parser.add_argument("--rounds", type=int, default=1, help="of refinement in the inversion")
+    parser.add_argument("--draws", type=int, default=8, help="of n pairs, for the cosines")
+    parser.add_argument("--people", type=int, default=16, help="new samples behind each curve")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
+    parser.add_argument("--output", default="pairs", help="name or path of the file")
+    args = parser.parse_args()
+
+    model = hsem.load()
+    judge = hsem.classifier.load(device=model.device)
+    pictures = hsem.datasets.expressions()
+    sides = [rows[: args.pairs] for rows in hsem.expression_pairs(pictures, EXPRESSION)]
+    images = pictures.images[torch.cat(sides)]
+    found = hsem.invert(model, images, steps=args.steps, fixed_point=args.rounds)
+    h_seq = found.h_seq
+    differences = h_seq[: args.pairs] - h_seq[args.pairs :]  # (pairs, T, C, H, W)
+
+    def direction(difference: Tensor, what: str) -> Direction:
+        facts = provenance_of(model, attribute=what, latent="h", n=args.pairs, eta=0.0)
+        return Direction(difference, found.schedule.timesteps, "inverted pairs", facts)
+
+    whole = direction(differences.mean(0), "mouth_open")
+    draw = torch.Generator().manual_seed(SEED)
+    # Control: the same pairs, each turned round with probability one half, at equal length.
+    sign = (torch.randint(2, (args.pairs,), generator=draw) * 2 - 1).view(-1, 1, 1, 1, 1)
+    turned = direction((differences * sign).mean(0), "turned at random").rescaled_like(whole)
+    lower = lower_rows(model.h_shape)
+    edits = {
+        "whole": lambda g: hsem.add(whole, g),
+        "lower": lambda g: hsem.masked(hsem.add(whole, g), lower),
+        "upper": lambda g: hsem.masked(hsem.add(whole, g), 1 - lower),
+        "turned": lambda g: hsem.masked(hsem.add(turned, g), lower),
+    }
+    people = range(FIRST_SEED, FIRST_SEED + args.people)
+
+    def scores(edit: hsem.Edit | None) -> Tensor:
+        return edited_scores(model, judge, people, found.schedule.timesteps, edit, eta=ETA)
+
+    plain = scores(None)
+    tensors = {
+        "scales": torch.tensor(SCALES),
+        "counts": torch.tensor([n for n in COUNTS if 2 * n <= args.pairs]),
+        "energy": whole.delta_h.pow(2).sum(dim=(0, 1)) / whole.delta_h.pow(2).sum(),
+    }
+    for name, edit in edits.items():
+        tensors[f"curve/{name}"] = torch.stack([scores(edit(g)) if g else plain for g in SCALES])
+    tensors["cosine"] = cosines(differences, tensors["counts"].tolist(), args.draws, draw)
+    path = results.save(
+        args.output, model, tensors, directions={"mouth_open": whole},
+        steps=args.steps, eta=ETA, pairs=args.pairs, rounds=args.rounds, expression=EXPRESSION,
+        first_seed=FIRST_SEED, people=args.people, columns=list(judge.names),
+        command=shlex.join(["python", *sys.argv]),
+    )  # fmt: skip
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+def lower_rows(shape: tuple[int, ...]) -> Tensor:
+    """A mask over h (H, W): the lower three eighths, where a mouth is."""
+    mask = torch.zeros(shape[1:])
+    mask[5 * shape[1] // 8 :] = 1
+    return mask
+
+
+def cosines(differences: Tensor, counts: list[int], draws: int, draw: torch.Generator) -> Tensor:
+    """Cosine (draws, counts) of the mean of n pairs to the mean of half of all, none in both."""
+    half, flat = len(differences) // 2, differences.flatten(1)
+    out = torch.empty(draws, len(counts))
+    for d in range(draws):
+        order = torch.randperm(len(flat), generator=draw)
+        reference = flat[order[half:]].mean(0)
+        for c, n in enumerate(counts):
+            out[d, c] = torch.cosine_similarity(flat[order[:n]].mean(0), reference, dim=0)
+    return out
+
+
+if __name__ == "__main__":
+    main()
