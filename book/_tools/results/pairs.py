@@ -48,9 +48,13 @@ def main() -> None:
 
     whole = direction(differences.mean(0), "mouth_open")
     draw = torch.Generator().manual_seed(SEED)
-    # Control: the same pairs, each turned round with probability one half, at equal length.
-    sign = (torch.randint(2, (args.pairs,), generator=draw) * 2 - 1).view(-1, 1, 1, 1, 1)
-    turned = direction((differences * sign).mean(0), "turned at random").rescaled_like(whole)
+    # Control: half of the pairs turned round, so that the surprise cancels; equal length.
+    sign = torch.ones(args.pairs)
+    sign[torch.randperm(args.pairs, generator=draw)[: args.pairs // 2]] = -1
+    sign = sign.view(-1, 1, 1, 1, 1)
+    turned = direction(
+        (differences * sign).mean(0), "half of the pairs turned round"
+    ).rescaled_like(whole)
     lower = lower_rows(model.h_shape)
     edits = {
         "whole": lambda g: hsem.add(whole, g),
