@@ -78,7 +78,8 @@ def save(
 
     Parameters
     ----------
-    name : of the chapter; or a path, which then needs a folder or the suffix .safetensors
+    name : of the chapter, and after a hyphen of a variant that the same script makes; or a path,
+        which then needs a folder or the suffix .safetensors
     model : with which all was computed
     tensors : floating ones are stored in half precision, integers as they are
     directions : stored in 8 bits, with one scale per step and channel: 175 KB for 20 steps of
@@ -104,7 +105,7 @@ def save(
         levels, scale = _to_bytes(direction.delta_h)
         data |= {f"levels/{key}": levels, f"scale/{key}": scale}
         about[key] = [direction.timesteps, direction.method, dict(direction.provenance)]
-    command = command or f"python book/_tools/results/{path.stem}.py"
+    command = command or _script(path)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     provenance = provenance_of(model, date=now, command=command, **facts)
     metadata = {
@@ -138,7 +139,7 @@ def load(name: str | Path, model: HSpaceUNet | None = None, *, check: bool = Tru
         If it was made with other weights, or by another version of this format.
     """
     path = _path(name)
-    remedy = f"compute it with: python book/_tools/results/{path.stem}.py"
+    remedy = f"compute it with: {_script(path)}"
     if not path.is_file():
         raise FileNotFoundError(f"there are no stored results at {str(path)!r}; {remedy}")
     try:
@@ -182,6 +183,11 @@ def load(name: str | Path, model: HSpaceUNet | None = None, *, check: bool = Tru
 
 
 # ------------------------------------------------------------------------------------- details
+
+
+def _script(path: Path) -> str:
+    """The command that makes a file: what follows a hyphen in its name is a variant."""
+    return f"python book/_tools/results/{path.stem.split('-')[0]}.py"
 
 
 def _path(name: str | Path) -> Path:

@@ -80,6 +80,8 @@ def test_results_of_other_weights_are_refused(model, direction, tmp_path: Path) 
 def test_missing_damaged_and_foreign_files(model, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.py"):
         results.load("nowhere", model)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.py"):  # made by the same script
+        results.load("nowhere-variant", model)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no tensors here")
     with pytest.raises(OSError, match="damaged"):

@@ -24,8 +24,8 @@ ATTRIBUTES = ("smile", "glasses", "age", "gender", "hat")
 FIRST = FIRST_SEED + 10_000  # samples that no other chapter looks at
 TABLES: dict[str, dict[str, Any]] = {
     "table_one": {},
-    "table_one_half": {"scale": 0.5},
-    "table_one_half_per_step": {"scale": 0.5, "per_step": True},
+    "table_one-half": {"scale": 0.5},
+    "table_one-half-per-step": {"scale": 0.5, "per_step": True},
 }
 
 
