@@ -105,17 +105,23 @@ def test_learning_curve_has_a_line_for_each_latent(model, run) -> None:
     assert stored.provenance["eta"] == 0 and stored.provenance["steps"] == 3
 
 
+def surprise_of(model, people: int) -> hsem.Direction:
+    """Equation 11 with the inverted pictures of a few people, surprised and neutral, in 4 steps."""
+    pictures = hsem.datasets.expressions()
+    sides = (rows[:people] for rows in hsem.expression_pairs(pictures, "surprise"))
+    found = [
+        hsem.invert(model, pictures.images[k], steps=4, fixed_point=1, progress=False)
+        for k in sides
+    ]
+    delta_h = hsem.mean_difference(*(side.h_seq for side in found))
+    return hsem.Direction(delta_h, found[0].schedule.timesteps)
+
+
 def test_expressions_come_from_inverted_pairs(model, run) -> None:
     stored = results.load(run("real_faces", faces=2, people=2, steps=4), model)
     assert stored["errors"].shape == (2, 2)
-    pictures = hsem.datasets.expressions()
-    positive, negative = (rows[:2] for rows in hsem.expression_pairs(pictures, "surprise"))
-    h = [
-        hsem.invert(model, pictures.images[k], steps=4, fixed_point=1, progress=False).h_seq
-        for k in (positive, negative)
-    ]
     direction = stored.directions["surprise"]
-    ours = hsem.Direction(hsem.mean_difference(*h), direction.timesteps)
+    ours = surprise_of(model, 2)
     assert direction.cosine(ours) > 0.999
     assert stored.directions["two groups"].cosine(ours) < 0.9  # control
     assert stored.directions["sadness"].cosine(ours) < 0.99
@@ -124,14 +130,8 @@ def test_expressions_come_from_inverted_pairs(model, run) -> None:
 def test_pairs_split_the_open_mouth_from_the_brows(model, run) -> None:
     stored = results.load(run("pairs", pairs=4, people=2, steps=4, draws=2), model)
     assert stored["counts"].tolist() == [1, 2] and stored["cosine"].shape == (2, 2)
-    pictures = hsem.datasets.expressions()
-    positive, negative = (rows[:4] for rows in hsem.expression_pairs(pictures, "surprise"))
-    h = [
-        hsem.invert(model, pictures.images[k], steps=4, fixed_point=1, progress=False).h_seq
-        for k in (positive, negative)
-    ]
     direction = stored.directions["mouth_open"]
-    ours = hsem.Direction(hsem.mean_difference(*h), direction.timesteps)
+    ours = surprise_of(model, 4)
     assert direction.cosine(ours) > 0.999
     # Both halves of the map were measured, and each with its own mask.
     lower = script("pairs").lower_rows(model.h_shape)

@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--output", help="name or path of the file (default: all three)")
     parser.add_argument("--directions", default="named", help="stored results to take them from")
     args = parser.parse_args()
+    if args.output is None and (args.scale != 1 or args.per_step or args.keep_norm):
+        parser.error("--scale, --per-step and --keep-norm describe one table: name it by --output")
     for output, flags in TABLES.items() if args.output is None else [(args.output, {})]:
         fill(argparse.Namespace(**{**vars(args), "output": output, **flags}))
 
