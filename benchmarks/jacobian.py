@@ -23,14 +23,14 @@ from common import alone, machine, peak_megabytes, write
 from scipy.sparse.linalg import LinearOperator, svds
 
 import hsem
-from hsem.jacobian import (
+from hsem.unsupervised.jacobian import (
     JacobianProducts,
     Round,
     jacobian_subspace_iteration,
     jacobian_svd,
     largest_principal_angle,
 )
-from hsem.local import trajectory
+from hsem.unsupervised.local import trajectory
 
 ANGLE = 1e-2
 

@@ -19,7 +19,7 @@ from common import alone, machine, peak_megabytes, write
 from sklearn.decomposition import IncrementalPCA
 from threadpoolctl import threadpool_limits
 
-from hsem.pca import HSpacePCA
+from hsem.unsupervised.pca import HSpacePCA
 
 METHODS = ("hsem", "hsem, extra=0", "scikit-learn")
 

@@ -10,31 +10,29 @@ Models" (2024).
     samples.images, samples.h_seq
 """
 
-from . import classifier, datasets, masks
+from . import datasets, results
 from ._version import __version__
-from .annotation import Annotation, annotate, score_samples
-from .curves import attribute_curve, learning_curve
-from .directions import Direction, project_out, provenance_of, random_like, spread_over_steps
-from .edits import Edit, add, between, blend, chain, masked, only_at, slerp, swap
-from .evaluation import effect_matrix, table_one
-from .examples import Examples, expression_pairs, extremes
-from .focus import focused_directions
-from .harvest import harvest
-from .hooks import HRecord, edit_h, record_h
-from .inversion import Inversion, invert
-from .jacobian import (
-    SubspaceResult,
-    jacobian_subspace_iteration,
-    jacobian_svd,
-    largest_principal_angle,
+from .diffusion.inversion import Inversion, invert
+from .diffusion.sampling import Samples, Step, draw_noise, sample, sample_steps
+from .diffusion.schedule import Schedule, add_noise
+from .directions.direction import (
+    Direction,
+    project_out,
+    provenance_of,
+    random_like,
+    spread_over_steps,
 )
-from .local import ImageDirections, image_directions, image_spectrum
-from .models import KNOWN, default_device, load, tiny_unet
-from .pca import HSpacePCA
-from .sampling import Samples, Step, draw_noise, sample, sample_steps
-from .schedule import Schedule, add_noise
-from .stability import bootstrap_angles
-from .supervised import (
+from .directions.edits import Edit, add, between, blend, chain, masked, only_at, slerp, swap
+from .evaluation.curves import attribute_curve, learning_curve
+from .evaluation.effects import effect_matrix, table_one
+from .evaluation.stability import bootstrap_angles
+from .judges import classifier
+from .network.hooks import HRecord, edit_h, record_h
+from .network.models import KNOWN, default_device, load, tiny_unet
+from .network.unet import Context, HSpaceUNet
+from .supervised.annotation import Annotation, annotate, score_samples
+from .supervised.examples import Examples, expression_pairs, extremes
+from .supervised.means import (
     accumulated,
     disentangle,
     mean_difference,
@@ -42,7 +40,17 @@ from .supervised import (
     supervised_directions,
     supervised_x_T,
 )
-from .unet import Context, HSpaceUNet
+from .unsupervised import masks
+from .unsupervised.focus import focused_directions
+from .unsupervised.harvest import harvest
+from .unsupervised.jacobian import (
+    SubspaceResult,
+    jacobian_subspace_iteration,
+    jacobian_svd,
+    largest_principal_angle,
+)
+from .unsupervised.local import ImageDirections, image_directions, image_spectrum
+from .unsupervised.pca import HSpacePCA
 
 __all__ = [
     "KNOWN",
@@ -97,6 +105,7 @@ __all__ = [
     "provenance_of",
     "random_like",
     "record_h",
+    "results",
     "sample",
     "sample_steps",
     "score_samples",

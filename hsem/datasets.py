@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .models import DATA
+from .network.models import DATA
 
 
 @dataclass(frozen=True, eq=False)

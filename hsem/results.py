@@ -24,9 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .directions import Direction, provenance_of
-from .models import DATA
-from .unet import HSpaceUNet
+from .directions.direction import Direction, provenance_of
+from .network.models import DATA
+from .network.unet import HSpaceUNet
 
 FORMAT = "hsem-results/1"
 FOLDER = DATA / "results"

@@ -12,10 +12,10 @@ encoder reads them off x, with a built-in correlation: the lower half follows th
 import torch
 from torch import Tensor
 
-from hsem.directions import Direction
-from hsem.schedule import predict_x0
-from hsem.scorers import FunctionScorer, from_function
-from hsem.unet import Context, HSpaceUNet, Prediction
+from hsem.diffusion.schedule import predict_x0
+from hsem.directions.direction import Direction
+from hsem.judges.scorers import FunctionScorer, from_function
+from hsem.network.unet import Context, HSpaceUNet, Prediction
 
 GAIN, FOLLOW = 1.0, 0.5
 

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 import hsem
-from hsem.jacobian import JacobianProducts, jacobian_subspace_iteration, jacobian_svd
-from hsem.jacobian import largest_principal_angle as angle
+from hsem.unsupervised.jacobian import JacobianProducts, jacobian_subspace_iteration, jacobian_svd
+from hsem.unsupervised.jacobian import largest_principal_angle as angle
 
 T = 400
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA, IncrementalPCA
 from torch import Tensor
 
-from hsem.pca import HSpacePCA
+from hsem.unsupervised.pca import HSpacePCA
 
 N, T, K = 90, 3, 4
 

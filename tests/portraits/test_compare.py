@@ -1,4 +1,4 @@
-"""The measurements of `portraits.compare` on networks and numbers whose answer is known."""
+"""The measurements of `portraits.evaluate.compare` where the answer is known."""
 
 import json
 
@@ -7,9 +7,9 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch import nn
 
-from portraits import compare
-from portraits.levels import Inner, level_noise
-from portraits.train import SCHEDULER, unet_config
+from portraits.evaluate import compare
+from portraits.train.levels import Inner, level_noise
+from portraits.train.run import SCHEDULER, unet_config
 
 ALPHA_BAR = DDPMScheduler(**SCHEDULER).alphas_cumprod
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from portraits.controlled import (
+from portraits.dataset.controlled import (
     EXPRESSIONS,
     INTENSITIES,
     NEUTRAL,
@@ -15,11 +15,11 @@ from portraits.controlled import (
     person,
     sweep,
 )
-from portraits.factors import FACTORS
-from portraits.regions import on_skin, overlay, regions_of
-from portraits.sampler import sample
-from portraits.sheets import sheet, with_row_names
-from portraits.studio import PARTS
+from portraits.dataset.regions import on_skin, overlay, regions_of
+from portraits.dataset.sampler import sample
+from portraits.dataset.sheets import sheet, with_row_names
+from portraits.renderer.factors import FACTORS
+from portraits.renderer.studio import PARTS
 
 
 def differing(a, b):

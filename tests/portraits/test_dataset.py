@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from portraits import dataset
-from portraits.correlations import load_labels, strongest
-from portraits.dataset import Shard, draw_shard, save_subset, shards
-from portraits.factors import LABELS, Portrait, labels
-from portraits.sampler import sample
-from portraits.train import load_images
-from portraits.train_classifier import load_targets
+from portraits.dataset import draw as dataset
+from portraits.dataset.correlations import load_labels, strongest
+from portraits.dataset.draw import Shard, draw_shard, save_subset, shards
+from portraits.dataset.sampler import sample
+from portraits.renderer.factors import LABELS, Portrait, labels
+from portraits.train.classifier import load_targets
+from portraits.train.run import load_images
 
 
 class PlainStudio:

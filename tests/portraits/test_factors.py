@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hsem.datasets import portraits as held_out
-from portraits import shape
-from portraits.colours import hair_colour, luminance, skin_colour
-from portraits.factors import ANCESTRIES, FACTORS, LABELS, labels
-from portraits.sampler import CORRELATIONS, sample
-from portraits.train_classifier import COLUMNS
+from portraits.dataset.sampler import CORRELATIONS, sample
+from portraits.renderer import shape
+from portraits.renderer.colours import hair_colour, luminance, skin_colour
+from portraits.renderer.factors import ANCESTRIES, FACTORS, LABELS, labels
+from portraits.train.classifier import COLUMNS
 
 
 def draw(seed, number):

@@ -5,8 +5,8 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch import nn
 
-from portraits.levels import Inner, grow, level_noise, skip_dropout, skip_exchange
-from portraits.train import SCHEDULER, draw_timesteps
+from portraits.train.levels import Inner, grow, level_noise, skip_dropout, skip_exchange
+from portraits.train.run import SCHEDULER, draw_timesteps
 
 SMALL = {
     "sample_size": 32,

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from portraits.meshes import Proxy, Surface, read_obj, read_target, rotation, tube, turn_by_share
-from portraits.views import light_matrix, look_at, perspective
+from portraits.renderer.meshes import (
+    Proxy,
+    Surface,
+    read_obj,
+    read_target,
+    rotation,
+    tube,
+    turn_by_share,
+)
+from portraits.renderer.views import light_matrix, look_at, perspective
 
 PYRAMID = """\
 v 0 0 0

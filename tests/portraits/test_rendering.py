@@ -7,9 +7,9 @@ import pytest
 
 from hsem.datasets import expressions
 from hsem.datasets import portraits as held_out
-from portraits.controlled import SWEEPS, express, person, sweep
-from portraits.sampler import sample
-from portraits.studio import PARTS, Studio
+from portraits.dataset.controlled import SWEEPS, express, person, sweep
+from portraits.dataset.sampler import sample
+from portraits.renderer.studio import PARTS, Studio
 
 FOLDERS = ("PORTRAITS_ASSETS", "PORTRAITS_ANNY")
 pytestmark = [

@@ -9,8 +9,8 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from portraits import train as training
-from portraits.levels import level_noise
+from portraits.train import run as training
+from portraits.train.levels import level_noise
 
 
 class Deaf(torch.nn.Module):

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsem.curves import attribute_curve
-from hsem.evaluation import EffectMatrix, effect_matrix, table_one
+from hsem.evaluation.curves import attribute_curve
+from hsem.evaluation.effects import EffectMatrix, effect_matrix, table_one
 from tests.painter import HALVES, Painter
 
 MODEL = Painter()

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hsem.jacobian import JacobianProducts, jacobian_svd
+from hsem.unsupervised.jacobian import JacobianProducts, jacobian_svd
 
 seeds = st.integers(0, 10**6)
 

@@ -10,81 +10,117 @@ import pytest
 
 HSEM = Path(__file__).resolve().parents[2] / "hsem"
 
-# From the bottom up; a module may import from its own layer and from those before it.
-LAYERS = {
-    "numbers": {"_version", "schedule", "prompts", "masks", "memory"},
-    "mathematics": {"products", "_search", "jacobian", "incremental", "alignment", "manifold"},
-    "models": {"unet", "models", "scorers", "hub_scorers", "classifier"},
-    "using a model": {
-        "directions", "edits", "sampling", "inversion", "hooks", "datasets", "results",
+# From the bottom up; a room may import from itself and from those before it. A module that is
+# named before its room stands lower than the rest of it: equations and arithmetic know nothing.
+LAYERS: tuple[set[str], ...] = (
+    {"_version", "diffusion.schedule", "judges.prompts", "network.memory", "unsupervised.masks"},
+    {
+        "unsupervised.products", "unsupervised.search", "unsupervised.jacobian",
+        "unsupervised.incremental", "unsupervised.alignment", "evaluation.manifold",
+        "evaluation.stability",
     },
-    "finding directions": {
-        "pca", "harvest", "stability", "local", "focus",
-        "annotation", "examples", "supervised", "normals", "evaluation", "curves",
-    },
-    "pictures": {"_picture", "_film", "viz", "_anatomy", "photos"},
-}  # fmt: skip
-HEIGHT = {name: height for height, layer in enumerate(LAYERS.values()) for name in layer}
-MODULES = sorted(p.stem for p in HSEM.glob("*.py") if p.stem != "__init__")
-ONLY = {  # who alone may import these
-    "matplotlib": LAYERS["pictures"],
-    "ipywidgets": LAYERS["pictures"],
-    "PIL": LAYERS["pictures"],
-    "diffusers": {"unet", "models"},
-    "transformers": {"hub_scorers"},
+    {"network.unet", "network.models"},
+    {"judges"},
+    {"directions", "datasets", "photos"},
+    {"diffusion", "network.hooks", "results"},
+    {"unsupervised", "supervised"},
+    {"evaluation"},
+    {"viz"},
+)  # fmt: skip
+ROOMS = sorted(p.parent.name for p in HSEM.glob("*/__init__.py"))
+MODULES = sorted(
+    ".".join(p.relative_to(HSEM).with_suffix("").parts)
+    for p in HSEM.rglob("*.py")
+    if p.name != "__init__.py"
+)
+ONLY = {  # who alone may import these: rooms or modules
+    "matplotlib": {"viz"},
+    "ipywidgets": {"viz"},
+    "PIL": {"viz", "photos"},
+    "diffusers": {"network.unet", "network.models"},
+    "transformers": {"judges.hub_scorers"},
     "portraits": set(),
 }
 
 
-def imported(source: str) -> tuple[set[str], set[str]]:
-    """Names of our modules, and of others' packages, that a source imports anywhere."""
+def height(module: str) -> int:
+    """The layer of a module, or of its room if it is not named itself."""
+    for name in (module, module.split(".")[0]):
+        for level, layer in enumerate(LAYERS):
+            if name in layer:
+                return level
+    raise AssertionError(f"give {module} a layer in {Path(__file__).name} and ARCHITECTURE.md")
+
+
+def imported(source: str, module: str) -> tuple[set[str], set[str]]:
+    """Names of our modules, and of others' packages, that the source of `module` imports."""
+    here = ["hsem", *module.split(".")[:-1]]
     ours, others = set(), set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = {alias.name for alias in node.names}
-            ours |= {n.split(".")[1] for n in names if n.startswith("hsem.")}
-            others |= {n.split(".")[0] for n in names}
-        elif isinstance(node, ast.ImportFrom) and (node.level or node.module == "hsem"):
-            whole = node.module in (None, "hsem")  # from . import a, b
-            ours |= {alias.name for alias in node.names} if whole else {node.module or ""}
+            found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            (ours if node.module.startswith("hsem.") else others).add(
-                node.module.removeprefix("hsem.").split(".")[0]
-            )
-    return ours, others - {"hsem"}
+            base = here[: len(here) + 1 - node.level] if node.level else []
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            path = HSEM.joinpath(*base[1:])
+            inside = base[:1] == ["hsem"] and path.is_dir()  # `from . import a, b`
+            found = [".".join([*base, *([a.name] if inside else [])]) for a in node.names]
+        else:
+            continue
+        ours |= {name.removeprefix("hsem.") for name in found if name.startswith("hsem.")}
+        others |= {name.split(".")[0] for name in found if not name.startswith("hsem")}
+    return ours, others
+
+
+def read(module: str) -> tuple[set[str], set[str]]:
+    return imported(HSEM.joinpath(*module.split(".")).with_suffix(".py").read_text(), module)
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_downward(module: str) -> None:
-    assert module in HEIGHT, f"give {module} a layer in {Path(__file__).name} and ARCHITECTURE.md"
-    ours, others = imported((HSEM / f"{module}.py").read_text())
-    upward = {name for name in ours if HEIGHT[name] > HEIGHT[module]}
+    ours, others = read(module)
+    assert ours <= {*MODULES, *ROOMS}, f"{module} imports {ours}, which is not all ours"
+    upward = {name for name in ours if height(name) > height(module)}
     assert not upward, f"{module} imports {upward} from a higher layer"
-    misplaced = {name for name in others if module not in ONLY.get(name, {module})}
+    at_home = {module, module.split(".")[0]}
+    misplaced = {name for name in others if not at_home & ONLY.get(name, at_home)}
     assert not misplaced, f"{module} imports {misplaced}, which belongs elsewhere"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_is_for(room: str) -> None:
+    """Rooms hold a sentence; names are reached through `hsem`, so that importing has no order."""
+    tree = ast.parse((HSEM / room / "__init__.py").read_text())
+    assert ast.get_docstring(tree)
+    assert f"{room}/" in (HSEM.parent / "ARCHITECTURE.md").read_text()
+    if room != "viz":
+        assert len(tree.body) == 1
 
 
 def test_the_subspace_iteration_knows_torch_only() -> None:
     """Algorithms 1 and 2 take any function; they must not know what a diffusion model is."""
-    own = {"jacobian", "products", "_search"}
+    own = {f"unsupervised.{name}" for name in ("jacobian", "products", "search")}
     for module in own:
-        ours, others = imported((HSEM / f"{module}.py").read_text())
+        ours, others = read(module)
         assert ours <= own
         assert not others & {"numpy", "diffusers", "sklearn", "tqdm"}
 
 
 def test_there_is_no_circle() -> None:
-    graph = {m: imported((HSEM / f"{m}.py").read_text())[0] for m in MODULES}
+    graph = {m: read(m)[0] & set(MODULES) for m in MODULES}
     TopologicalSorter(graph).prepare()
-    graph["schedule"] = {"sampling"}
+    graph["diffusion.schedule"] = {"diffusion.sampling"}
     with pytest.raises(CycleError):  # negative control
         TopologicalSorter(graph).prepare()
 
 
 def test_every_form_of_import_is_seen() -> None:
     source = (
-        "import hsem.viz\nfrom . import a\nfrom .b import c\nfrom hsem.d import e\n"
+        "import hsem.viz.show\nfrom . import a\nfrom .b import c\nfrom ..viz.film import e\n"
         "def late():\n    import PIL.Image\n    from matplotlib import pyplot\n"
-        "    from hsem import f"
+        "    from hsem import f\n    from .. import results"
     )
-    assert imported(source) == ({"viz", "a", "b", "d", "f"}, {"PIL", "matplotlib"})
+    assert imported(source, "viz.x") == (
+        {"viz.show", "viz.a", "viz.b", "viz.film", "f", "results"},
+        {"PIL", "matplotlib"},
+    )

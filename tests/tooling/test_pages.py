@@ -45,6 +45,6 @@ def test_the_map_names_most_of_the_package() -> None:
 
 
 def test_a_name_that_does_not_exist_is_noticed() -> None:
-    assert exists("hsem.schedule.predict_x0")
-    assert not exists("hsem.schedule.predict_the_weather")
+    assert exists("hsem.diffusion.schedule.predict_x0")
+    assert not exists("hsem.diffusion.schedule.predict_the_weather")
     assert not exists("hsem.weather")

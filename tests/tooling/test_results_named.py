@@ -12,8 +12,8 @@ import torch
 
 import hsem
 from hsem import results
-from hsem.evaluation import FIRST_SEED, edited_scores
-from hsem.scorers import from_function
+from hsem.evaluation.effects import FIRST_SEED, edited_scores
+from hsem.judges.scorers import from_function
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "book" / "_tools" / "results"
 N, COUNT, PEOPLE, STEPS = 24, 4, 2, 20

@@ -7,7 +7,7 @@ import torch
 import hsem
 from hsem import masks
 from hsem.datasets import expressions
-from hsem.examples import expression_pairs
+from hsem.supervised.examples import expression_pairs
 
 SIX = {"happiness", "sadness", "anger", "fear", "disgust", "surprise"}
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hsem.examples import expression_pairs
 from hsem.photos import EYES_AT, ExpressionPictures, read_expressions, read_photo
+from hsem.supervised.examples import expression_pairs
 
 
 def draw(path: Path, size=(90, 60), dots=(), ground=(0, 0, 255)) -> Path:

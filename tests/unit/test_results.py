@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import hsem
 from hsem import results
-from hsem.directions import Direction, provenance_of, random_like
+from hsem.directions.direction import Direction, provenance_of, random_like
 
 
 @pytest.fixture(scope="module")

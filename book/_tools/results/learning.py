@@ -13,7 +13,7 @@ import torch
 
 import hsem
 from hsem import results
-from hsem.evaluation import FIRST_SEED
+from hsem.evaluation.effects import FIRST_SEED
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 STEPS, SEED = 20, 5

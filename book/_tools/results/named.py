@@ -14,10 +14,10 @@ from torch import Tensor
 
 import hsem
 from hsem import results
-from hsem.curves import attribute_curve
-from hsem.evaluation import FIRST_SEED, edited_scores
-from hsem.normals import normal_direction
-from hsem.scorers import from_function, scores_of
+from hsem.evaluation.curves import attribute_curve
+from hsem.evaluation.effects import FIRST_SEED, edited_scores
+from hsem.judges.scorers import from_function, scores_of
+from hsem.supervised.normals import normal_direction
 
 ATTRIBUTES = ("yaw", "pitch", "smile", "gender", "age", "glasses", "hat", "mouth_open")
 WITH_NORMALS = ("smile", "age", "glasses")

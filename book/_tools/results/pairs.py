@@ -14,8 +14,8 @@ from torch import Tensor
 
 import hsem
 from hsem import results
-from hsem.directions import Direction, provenance_of
-from hsem.evaluation import FIRST_SEED, edited_scores
+from hsem.directions.direction import Direction, provenance_of
+from hsem.evaluation.effects import FIRST_SEED, edited_scores
 
 EXPRESSION = "surprise"
 COUNTS = (1, 2, 5, 10, 20, 50)

@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 
 import hsem
 from hsem import results
-from hsem.classifier import PortraitClassifier
-from hsem.manifold import off_manifold
+from hsem.evaluation.manifold import off_manifold
+from hsem.judges.classifier import PortraitClassifier
 
 ETA, K, TRACKS = 1.0, 6, 4
 SCALES = (-16.0, -8.0, -4.0, -2.0, 2.0, 4.0, 8.0, 16.0)  # standard deviations

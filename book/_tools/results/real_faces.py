@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 
 import hsem
 from hsem import results
-from hsem.directions import Direction, provenance_of
-from hsem.inversion import rms
+from hsem.diffusion.inversion import rms
+from hsem.directions.direction import Direction, provenance_of
 
 EXPRESSIONS = ("happiness", "sadness", "anger", "fear", "disgust", "surprise")
 SETTINGS = ((10, 0), (10, 3), (10, 10), (20, 0), (20, 3), (20, 10), (50, 0), (50, 3))

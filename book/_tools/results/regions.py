@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 import hsem
 from hsem import masks, results
-from hsem.focus import Outside
+from hsem.unsupervised.focus import Outside
 
 WAYS: tuple[tuple[str, Outside], ...] = (("masked", "ignore"), ("focused", "penalise"))
 REGIONS = ("eyes", "mouth", "hair")

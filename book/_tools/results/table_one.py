@@ -18,7 +18,7 @@ from torch import Tensor
 
 import hsem
 from hsem import results
-from hsem.evaluation import FIRST_SEED, TableOne
+from hsem.evaluation.effects import FIRST_SEED, TableOne
 
 ATTRIBUTES = ("smile", "glasses", "age", "gender", "hat")
 FIRST = FIRST_SEED + 10_000  # samples that no other chapter looks at

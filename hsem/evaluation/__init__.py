@@ -1,0 +1,1 @@
+"""How good directions are: effects, curves, stability, and distance from real pictures."""

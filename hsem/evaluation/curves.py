@@ -1,0 +1,220 @@
+"""Curves: attributes along a slider (fig. 7), and directions from n examples (fig. 8a)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..diffusion.sampling import Samples, draw_noise
+from ..directions.direction import Direction
+from ..directions.edits import add
+from ..judges.scorers import Scorer, column, names_of
+from ..network.unet import HSpaceUNet
+from ..supervised.examples import Examples
+from ..supervised.means import pair_weights, weighted_h, weighted_recorded_h, weighted_x_T
+from .effects import FIRST_SEED, edited_scores
+
+LATENTS = ("h", "x_T")
+
+
+@dataclass(frozen=True, eq=False)
+class AttributeCurve:
+    """Scores along a slider: how every attribute answers to a growing edit.
+
+    scales : (s,), ascending
+    scores : (s, n, k), of n samples
+    names : of the k attributes
+    """
+
+    scales: Tensor
+    scores: Tensor
+    names: tuple[str, ...]
+
+    def mean(self, name: str) -> Tensor:
+        """Mean over the samples, (s,)."""
+        return self._of(name).mean(dim=1)
+
+    def deviation(self, name: str) -> Tensor:
+        """Standard deviation over the samples, (s,)."""
+        return self._of(name).std(dim=1)
+
+    def is_monotone(self, name: str) -> bool:
+        """Does the mean rise at every step of the slider?"""
+        return bool((self.mean(name).diff() > 0).all())
+
+    def end_to_end(self, name: str, spread: float | None = None) -> float:
+        """Mean change from the lowest to the highest scale, in standard deviations.
+
+        Parameters
+        ----------
+        spread : what one deviation is, such as that of an annotation's column; by default that
+            of the scores at scale 0, which must then be one of the scales
+        """
+        if spread is None:
+            zero = torch.nonzero(self.scales == 0).flatten()
+            if not len(zero):
+                raise ValueError("scale 0 is not on the slider; say what one deviation is (spread)")
+            spread = float(self._of(name)[zero[0]].std())
+        if not spread > 0:
+            raise ValueError(f"the deviation of {name!r} must be above 0, got {spread}")
+        curve = self.mean(name)
+        return float(curve[-1] - curve[0]) / spread
+
+    def _of(self, name: str) -> Tensor:
+        return self.scores[:, :, column(self.names, name)]
+
+
+def attribute_curve(
+    model: HSpaceUNet,
+    direction: Direction,
+    scorer: Scorer,
+    scales: Sequence[float],
+    seeds: Sequence[int],
+    *,
+    eta: float | Sequence[float] = 1.0,
+    asyrp: bool = False,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> AttributeCurve:
+    """Score the same samples at every position of a slider (the curves under fig. 7).
+
+    Parameters
+    ----------
+    scales : strengths, ascending, such as (-2, -1, 0, 1, 2)
+    seeds : samples to move; new ones, that the direction was not made from
+    """
+    strengths = torch.as_tensor(scales, dtype=torch.float64)
+    if strengths.ndim != 1 or len(strengths) < 2 or not bool((strengths.diff() > 0).all()):
+        raise ValueError(f"scales must be two or more numbers in ascending order, got {scales}")
+    direction.check_model(model)
+    run = partial(edited_scores, model, scorer, eta=eta, asyrp=asyrp, batch_size=batch_size)
+    scores = [
+        run(seeds, direction.timesteps, add(direction, float(s)))
+        for s in tqdm(strengths, disable=not progress, unit="scale", leave=False)
+    ]
+    return AttributeCurve(strengths, torch.stack(scores), names_of(scorer))
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCurve:
+    """How good a direction from n pairs of examples is, in h and in x_T (fig. 8a).
+
+    name : of the attribute
+    counts : (c,), the numbers of pairs n
+    cosine : {"h": (draws, c), "x_T": (draws, c)}, cosine to the reference direction
+    effect : the same, mean change of the attribute's score; None without a scorer
+    reference_effect : {"h": ..., "x_T": ...}, effect of the reference; None without a scorer
+    pairs : number of pairs behind the reference
+    held_out : whether the reference comes from other examples than the draws
+    """
+
+    name: str
+    counts: tuple[int, ...]
+    cosine: dict[str, Tensor]
+    effect: dict[str, Tensor] | None
+    reference_effect: dict[str, float] | None
+    pairs: int
+    held_out: bool
+
+
+def learning_curve(
+    model: HSpaceUNet,
+    examples: Examples,
+    counts: Sequence[int],
+    *,
+    draws: int = 5,
+    generator: torch.Generator,
+    held_out: bool = True,
+    scorer: Scorer | None = None,
+    scale: float = 1.0,
+    seeds: Sequence[int] = range(FIRST_SEED, FIRST_SEED + 32),
+    samples: Samples | None = None,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> LearningCurve:
+    """Find the same direction from few and from many examples, in h and in x_T (fig. 8a).
+
+    Parameters
+    ----------
+    examples : the pool of pairs; the paper compares at eta = 0, where x_T alone makes the picture
+    counts : numbers of pairs n to try, such as (1, 2, 5, 10, 20, 50, 100)
+    draws : random draws of n pairs, for a mean and a deviation; generator : makes the draws
+    held_out : compare with the direction of one half of the pool, and draw from the other half.
+        If False, both use the whole pool; then a draw shares examples with the reference, and the
+        cosine rises as sqrt(n / N) even if the examples have nothing in common but noise.
+    scorer : measures the effect on `examples.name`, at `scale`, of directions stretched to the
+        norm of the reference, since a mean of few examples is long but mostly noise
+    seeds : samples on which effects are measured
+    samples : with recorded h that hold the pool; then it is not generated again
+
+    Notes
+    -----
+    All directions are weighted sums over the pool, so the pool is generated once. They are held
+    in float64: (1 + draws * len(counts)) * T * C * h * w * 8 bytes.
+    """
+    pool, reference = _pools(examples, held_out, generator)
+    counts = tuple(counts)
+    if not counts or min(counts) < 1 or max(counts) > len(pool) or draws < 1:
+        half = f" (half of {len(examples)}, the other half being held out)" if held_out else ""
+        raise ValueError(
+            f"counts must lie in 1..{len(pool)}{half} and draws be 1 or more, "
+            f"got counts={counts}, draws={draws}"
+        )
+    if scorer is not None:
+        column(names_of(scorer), examples.name)  # complain before the work, not after
+    drawn = [pool.draw(n, generator) for _ in range(draws) for n in counts]
+    pool_seeds, weights = pair_weights([reference, *drawn])
+    if samples is None:
+        in_h = weighted_h(
+            model, pool_seeds, weights, examples, batch_size=batch_size, progress=progress
+        )
+    else:
+        in_h = weighted_recorded_h(samples, pool_seeds, weights, examples)
+    found = {"h": in_h, "x_T": weighted_x_T(model, pool_seeds, weights)}
+    grid = (draws, len(counts))
+    cosine = {key: _cosines(found[key]).unflatten(0, grid) for key in LATENTS}
+    effect, reference_effect = None, None
+    if scorer is not None:
+        judge = partial(edited_scores, model, scorer, seeds, examples.timesteps, eta=examples.eta)
+        judge = partial(judge, batch_size=batch_size)
+        own = column(names_of(scorer), examples.name)
+        plain, x_T = judge(None)[:, own].mean(), draw_noise(model, seeds, 0)[0]
+        effect, reference_effect = {}, {}
+        for key in LATENTS:
+            changes = []
+            for v in tqdm(found[key], disable=not progress, unit="direction", leave=False):
+                v = (v * (scale * found[key][0].norm() / v.norm())).float()
+                scores = judge(add(v)) if key == "h" else judge(None, x_T=x_T + v)
+                changes.append(scores[:, own].mean() - plain)
+            reference_effect[key] = float(changes[0])
+            effect[key] = torch.stack(changes[1:]).unflatten(0, grid)
+    return LearningCurve(
+        examples.name, counts, cosine, effect, reference_effect, len(reference), held_out
+    )
+
+
+# ------------------------------------------------------------------------------------- details
+
+
+def _pools(
+    examples: Examples, held_out: bool, generator: torch.Generator
+) -> tuple[Examples, Examples]:
+    """The pairs to draw from, and those behind the reference."""
+    if not held_out:
+        return examples, examples
+    half = len(examples) // 2
+    if half < 1:
+        raise ValueError("holding out half of the pairs needs at least two; pass held_out=False")
+    mixed = examples.draw(len(examples), generator)
+    return mixed.rows(range(half)), mixed.rows(range(half, len(examples)))
+
+
+def _cosines(found: Tensor) -> Tensor:
+    """Cosine of rows 1.. to row 0, over everything else."""
+    flat = found.flatten(1)
+    return torch.cosine_similarity(flat[1:], flat[:1], dim=1, eps=1e-30)

@@ -1,0 +1,173 @@
+"""The judge of `portraits-64`: a small network that reads attributes off a portrait.
+
+It is one implementation of the scorer protocol `images -> scores`: call it with images
+(n, 3, 64, 64) in [-1, 1] and get (n, k) numbers in natural units, one column per name. It was
+trained on renders whose attributes are known exactly, by `portraits/train_classifier.py`; how well
+it reads held-out renders stands in `metrics`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..network.models import DATA
+
+SIDE = 64
+FOLDER = DATA / "portrait-classifier"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What one column of the scores means.
+
+    name : such as "yaw"
+    unit : "degrees", "years", "probability", or "" for a factor of the renderer
+    mean, spread : over the held-out portraits; the spread is a standard deviation, and the unit
+        in which effects on different attributes can be compared
+    binary : the score is a calibrated probability
+    temperature : by which the logit of a binary attribute is divided
+    """
+
+    name: str
+    unit: str
+    mean: float
+    spread: float
+    binary: bool = False
+    temperature: float = 1.0
+
+
+class PortraitClassifier(nn.Module):
+    """Predicts pose, age, expression, accessories, hair and light of 64x64 portraits.
+
+    Parameters
+    ----------
+    attributes : what the columns are
+    width : channels of the first block
+
+    Attributes
+    ----------
+    names : one per column
+    spread : Tensor (k,), standard deviation of each attribute over held-out portraits
+    metrics : what was measured on held-out portraits, by attribute ({} for a new network)
+    """
+
+    spread: Tensor
+
+    def __init__(
+        self,
+        attributes: tuple[Attribute, ...],
+        width: int = 24,
+        metrics: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.attributes = attributes
+        self.names = tuple(a.name for a in attributes)
+        self.width = width
+        self.metrics = metrics or {}
+        w = width
+        self.body = nn.Sequential(
+            *_block(3, w, 2), *_block(w, 2 * w, 2), *_block(2 * w, 4 * w, 2),
+            *_block(4 * w, 6 * w, 1), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+        )  # fmt: skip
+        self.middle = nn.Sequential(nn.Linear(6 * w * 16, 192), nn.ReLU())
+        self.head = nn.Linear(192, len(attributes))
+        for name in ("mean", "spread", "temperature"):
+            values = torch.tensor([getattr(a, name) for a in attributes])
+            self.register_buffer(name, values, persistent=False)
+        binary = torch.tensor([a.binary for a in attributes])
+        self.register_buffer("binary", binary, persistent=False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The last layer but one, (n, 192): what Frechet distances are taken in."""
+        return self.middle(self.body(self._checked(images)))
+
+    def statistics(self, images: Tensor) -> Tensor:
+        """Mean and deviation of each channel after each layer, (n, 52 width).
+
+        What a picture is made of rather than of whom it is: grain, tint, contrast and shapes.
+        `features` were trained to overlook all that, these still see it.
+        """
+        x, out = self._checked(images), []
+        for layer in self.body:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                out += [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
+        return torch.cat(out, dim=1)
+
+    def _checked(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or tuple(images.shape[1:]) != (3, SIDE, SIDE):
+            raise ValueError(
+                f"images must have shape (n, 3, {SIDE}, {SIDE}) in [-1, 1], got "
+                f"{tuple(images.shape)}; this classifier knows rendered portraits only"
+            )
+        return images.to(self.head.weight)
+
+    def raw(self, images: Tensor) -> Tensor:
+        """Standardised values, and logits of the binary attributes, (n, k)."""
+        return self.head(self.features(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores (n, k) in natural units; probabilities for binary attributes."""
+        out = self.raw(images)
+        values = out * self.get_buffer("spread") + self.get_buffer("mean")
+        probabilities = torch.sigmoid(out / self.get_buffer("temperature"))
+        return torch.where(self.get_buffer("binary"), probabilities, values)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.safetensors` (half precision) and `attributes.json`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {
+            k: v.half().contiguous() if v.is_floating_point() else v.contiguous()
+            for k, v in self.state_dict().items()
+        }
+        save_file(weights, folder / "model.safetensors")
+        card = {
+            "width": self.width,
+            "attributes": [vars(a) for a in self.attributes],
+            "metrics": self.metrics,
+        }
+        (folder / "attributes.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> PortraitClassifier:
+    """The classifier that comes with the package, or one saved by `PortraitClassifier.save`.
+
+    Frozen and in evaluation mode; gradients with respect to the images still flow.
+
+    Raises
+    ------
+    OSError
+        If the folder does not hold one.
+    """
+    folder = Path(folder)
+    try:
+        card = json.loads((folder / "attributes.json").read_text())
+        weights = load_file(folder / "model.safetensors")
+    except Exception as error:
+        raise OSError(
+            f"cannot read a classifier from {folder}: it should hold attributes.json and "
+            f"model.safetensors as written by PortraitClassifier.save ({error})"
+        ) from error
+    attributes = tuple(Attribute(**a) for a in card["attributes"])
+    net = PortraitClassifier(attributes, card["width"], card["metrics"])
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    return net.eval().requires_grad_(False).to(device)
+
+
+def _block(into: int, out: int, stride: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(into, out, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU(),
+        nn.Conv2d(out, out, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU(),
+    ]

@@ -1,0 +1,234 @@
+"""Scorers from the Hugging Face hub: CLIP as a zero-shot classifier, and any image classifier.
+
+Both need the optional package `transformers` (`pip install "hsem[hub]"`) and take the name of a
+model on the hub or a local folder in the same layout. Weights are read from safetensors only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..network.models import default_device
+from .prompts import PAPER_PROMPTS
+
+Output = Literal["probability", "logit"]
+
+
+class ClipScorer:
+    """CLIP as a zero-shot classifier (Radford et al., 2021; section V-c): one column per prompt.
+
+    Parameters
+    ----------
+    model : transformers.CLIPModel, put into evaluation mode
+    tokenizer, processor : the tokenizer and the image processor that belong to it
+    prompts : {name: (positive prompt, negative prompt)}; the paper's five by default, or
+        `hsem.prompts.CELEBA_PROMPTS`
+    output : "probability" is the softmax over the two prompts, from 0 to 1, as in Table I.
+        "logit" is the difference of the two logits: it does not saturate, so use it where effects
+        are compared or counted in standard deviations.
+    label : for messages and provenance
+
+    Examples
+    --------
+    >>> scorer = ClipScorer.load("openai/clip-vit-large-patch14")       # doctest: +SKIP
+    >>> scorer(samples.images)                                          # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        processor: Any,
+        prompts: Mapping[str, tuple[str, str]] = PAPER_PROMPTS,
+        *,
+        output: Output = "probability",
+        label: str = "clip",
+    ) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.names = tuple(prompts)
+        self.output = _checked_output(output)
+        self.label = label
+        self._texts = self._embed_texts(tokenizer, _checked_prompts(prompts))
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        prompts: Mapping[str, tuple[str, str]] = PAPER_PROMPTS,
+        *,
+        output: Output = "probability",
+        device: str | torch.device | None = None,
+    ) -> ClipScorer:
+        """Read CLIP from the hub or from a folder.
+
+        Parameters
+        ----------
+        source : such as "openai/clip-vit-large-patch14", or a folder. The paper does not say
+            which CLIP it used.
+        device : where to compute; None takes `default_device()`
+
+        Raises
+        ------
+        ImportError, OSError
+            If `transformers` is missing, or the files are, with what to do about it.
+        """
+        hf = _transformers()
+        model, tokenizer, processor = _read(
+            source,
+            lambda name: hf.CLIPModel.from_pretrained(name, use_safetensors=True),
+            hf.AutoTokenizer.from_pretrained,
+            hf.AutoImageProcessor.from_pretrained,
+        )
+        model = model.to(device or default_device(), torch.float32)
+        return cls(model, tokenizer, processor, prompts, output=output, label=f"clip {source}")
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scores (n, k) of pictures (n, 3, H, W) in [-1, 1]."""
+        pixels = _pixels(self.processor, images, self.model)
+        # The two towers by hand: get_image_features returns other types in other versions.
+        pooled = self.model.vision_model(pixel_values=pixels).pooler_output
+        features = _unit(self.model.visual_projection(pooled))
+        logits = self.model.logit_scale.exp() * torch.einsum("nd,kpd->nkp", features, self._texts)
+        return _binary(logits, self.output)
+
+    @torch.no_grad()
+    def _embed_texts(self, tokenizer: Any, prompts: list[str]) -> Tensor:
+        """Unit vectors of the prompts, (k, 2, d); they are the same for all pictures."""
+        tokens = tokenizer(prompts, padding=True, truncation=True, return_tensors="pt")
+        tokens = {k: v.to(self.model.device) for k, v in tokens.items() if k != "token_type_ids"}
+        pooled = self.model.text_model(**tokens).pooler_output
+        return _unit(self.model.text_projection(pooled)).view(len(self.names), 2, -1)
+
+
+class ImageClassifier:
+    """Any image classifier of `transformers`: one column per class, named as its config says.
+
+    Parameters
+    ----------
+    model : such as transformers.ViTForImageClassification, put into evaluation mode
+    processor : the image processor that belongs to it
+    output : "probability" (softmax over the classes; sigmoid if the model is multi-label) or
+        "logit", what the network returns
+    label : for messages and provenance
+
+    Notes
+    -----
+    A binary attribute is often a classifier with two classes whose probabilities add up to one;
+    `select(classifier, {"smile": "smiling"})` keeps the one that matters.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        output: Output = "probability",
+        label: str = "classifier",
+    ) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        classes: Mapping[int, str] = model.config.id2label
+        self.names: tuple[str, ...] = tuple(classes[j] for j in sorted(classes))
+        self.output = _checked_output(output)
+        self.label = label
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        output: Output = "probability",
+        device: str | torch.device | None = None,
+    ) -> ImageClassifier:
+        """Read a classifier from the hub or from a folder; see `ClipScorer.load`."""
+        hf = _transformers()
+        model, processor = _read(
+            source,
+            lambda name: hf.AutoModelForImageClassification.from_pretrained(
+                name, use_safetensors=True
+            ),
+            hf.AutoImageProcessor.from_pretrained,
+        )
+        model = model.to(device or default_device(), torch.float32)
+        return cls(model, processor, output=output, label=f"classifier {source}")
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scores (n, k) of pictures (n, 3, H, W) in [-1, 1]."""
+        logits: Tensor = self.model(pixel_values=_pixels(self.processor, images, self.model)).logits
+        if self.output == "logit":
+            return logits
+        multi = self.model.config.problem_type == "multi_label_classification"
+        return logits.sigmoid() if multi else logits.softmax(dim=1)
+
+
+# ------------------------------------------------------------------------------------- details
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise ImportError(
+            "scorers from the hub need the package transformers: pip install 'hsem[hub]'"
+        ) from error
+    return transformers
+
+
+def _read(source: str | Path, *readers: Callable[[str], Any]) -> list[Any]:
+    """What each reader finds at `source`, or one clear error."""
+    try:
+        return [reader(str(source)) for reader in readers]
+    except Exception as error:  # offline, missing, damaged, wrong kind: a dozen types
+        raise OSError(
+            f"could not read a model from {str(source)!r} ({type(error).__name__}: {error}). "
+            "Give the name of a model on the hub with safetensors weights, or a folder that holds "
+            "one (`hf download owner/name --local-dir folder` where there is network)"
+        ) from error
+
+
+def _pixels(processor: Any, images: Tensor, model: Any) -> Tensor:
+    """What the model's own processor makes of pictures in [-1, 1], as files would hold them."""
+    as_bytes = ((images.detach().clamp(-1, 1) + 1) * 127.5).round().to("cpu", torch.uint8)
+    arrays = list(as_bytes.permute(0, 2, 3, 1).numpy())
+    pixels: Tensor = processor(
+        images=arrays, return_tensors="pt", input_data_format="channels_last"
+    )["pixel_values"]
+    return pixels.to(model.device, model.dtype)
+
+
+def _binary(logits: Tensor, output: Output) -> Tensor:
+    """From pairs of logits (n, k, 2), positive first, to scores (n, k)."""
+    difference = logits[..., 0] - logits[..., 1]
+    return difference if output == "logit" else difference.sigmoid()  # softmax over two
+
+
+def _unit(features: Tensor) -> Tensor:
+    return features / features.norm(dim=-1, keepdim=True)
+
+
+def _checked_output(output: Output) -> Output:
+    if output not in ("probability", "logit"):
+        raise ValueError(f"output={output!r} is unknown; choose 'probability' or 'logit'")
+    return output
+
+
+def _checked_prompts(prompts: Mapping[str, Sequence[str]]) -> list[str]:
+    flat: list[str] = []
+    for name, pair in prompts.items():
+        if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]:
+            raise ValueError(
+                f"the prompts of {name!r} must be a positive and a different negative one, "
+                f"got {pair!r}"
+            )
+        flat += pair
+    if not flat:
+        raise ValueError("prompts must hold at least one {name: (positive, negative)}")
+    return flat

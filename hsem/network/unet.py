@@ -1,0 +1,266 @@
+"""An unmodified diffusers U-Net, cut open at its middle block.
+
+This is the only file that knows how diffusers' `UNet2DModel` works inside. `encode` and `decode`
+together perform the same operations in the same order as its `forward`, so on a CPU their output
+is equal to the last bit; `tests/parity` holds that equality for three networks.
+
+    x, t ──► encoder ──► middle block ──► h ──► decoder ──► eps
+                │                                  ▲
+                └──────── skips, time embedding ───┘      (SM A, fig. 10)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from math import sqrt
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor
+
+from ..diffusion.schedule import Schedule, predict_x0
+
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+
+
+class Context(NamedTuple):
+    """What the decoder needs beside h: it depends on x and t, not on h.
+
+    skips : the encoder's feature maps, finest first
+    t_emb : time embedding, (b, channels)
+    x, t : the noisy image (b, 3, H, W) and its training timestep
+    """
+
+    skips: tuple[Tensor, ...]
+    t_emb: Tensor
+    x: Tensor
+    t: int
+
+
+class Prediction(NamedTuple):
+    """Predicted noise eps and predicted clean image x0 (P_t, eq. 3), both (b, 3, H, W)."""
+
+    eps: Tensor
+    x0: Tensor
+
+
+class HSpaceUNet:
+    """A denoiser whose bottleneck h can be read and replaced.
+
+    Parameters
+    ----------
+    unet : diffusers.UNet2DModel
+        Used as it is, in evaluation mode and with frozen weights (gradients with respect to h
+        and x still flow).
+    scheduler : any diffusers scheduler with `alphas_cumprod`
+        Tells the noise levels, what the network predicts, and how timesteps are spaced.
+    name : how to call the model in messages and in the provenance of directions
+
+    Attributes
+    ----------
+    image_shape, h_shape : (3, H, W) and (C, h, w), without the batch axis
+    alpha_bar : Tensor (N,), float64
+    prediction_type : "epsilon" or "v_prediction"
+    fingerprint : short hash of the weights; the same in float16 and float32, on any device
+    """
+
+    def __init__(self, unet: UNet2DModel, scheduler: Any, name: str = "UNet2DModel") -> None:
+        refuse_unsupported(unet)
+        self.unet = unet.eval().requires_grad_(False)
+        self.name = name
+        side = unet.config.sample_size
+        height, width = (side, side) if isinstance(side, int) else side
+        self.image_shape: tuple[int, int, int] = (unet.config.in_channels, height, width)
+        self.fingerprint = fingerprint(unet)
+        self.alpha_bar = scheduler.alphas_cumprod.detach().to("cpu", torch.float64)
+        config = scheduler.config
+        self.prediction_type: str = config.get("prediction_type", "epsilon")
+        self.timestep_spacing: str = config.get("timestep_spacing", "leading")
+        self.steps_offset: int = config.get("steps_offset", 0)
+        if self.prediction_type not in PREDICTION_TYPES:
+            raise ValueError(
+                f"prediction_type={self.prediction_type!r} of model {name!r} is not supported; "
+                f"hsem reads networks that predict one of {PREDICTION_TYPES}"
+            )
+        if self.prediction_type == "epsilon" and self.alpha_bar.min() <= 0:
+            raise ValueError(
+                f"the schedule of {name!r} reaches alpha_bar = 0, where a clean image cannot be "
+                "predicted from eps (eq. 3 divides by it); such schedules need v_prediction"
+            )
+        self.h_shape = self._trace_h_shape()
+
+    def __repr__(self) -> str:
+        return (
+            f"HSpaceUNet({self.name!r}, image {self.image_shape}, h {self.h_shape}, "
+            f"{self.prediction_type}, {self.device}, {self.dtype})"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.unet.dtype
+
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> HSpaceUNet:
+        """Move the network in place, as `nn.Module.to` does, and return self."""
+        # nn.Module's own `to`: that of diffusers warns about float32 modules even if there are none
+        torch.nn.Module.to(self.unet, device=device or self.device, dtype=dtype or self.dtype)
+        return self
+
+    def schedule(self, steps: int, spacing: str | None = None) -> Schedule:
+        """The T noise levels to visit; spaced as the model's scheduler says unless told."""
+        spacing = spacing or self.timestep_spacing
+        offset = self.steps_offset if spacing == "leading" else 0
+        return Schedule.spaced(self.alpha_bar, steps, spacing, offset)
+
+    # ------------------------------------------------------------------------- the two halves
+
+    def encode(self, x: Tensor, t: int) -> tuple[Tensor, Context]:
+        """Run the encoder and the middle block.
+
+        Parameters
+        ----------
+        x : noisy images, (b, 3, H, W), on the model's device and in its dtype
+        t : training timestep, one for the whole batch
+
+        Returns
+        -------
+        h of shape (b, C, h, w), the output of the middle block, and the `Context` for `decode`.
+        """
+        self._check_x(x)
+        unet = self.unet
+        t_emb = self._embed_time(t, len(x), x.device)
+        sample = unet.conv_in(x)
+        skips: tuple[Tensor, ...] = (sample,)
+        for block in unet.down_blocks:
+            sample, new_skips = block(hidden_states=sample, temb=t_emb)
+            skips += new_skips
+        return unet.mid_block(sample, t_emb), Context(skips, t_emb, x, t)
+
+    def output(self, h: Tensor, context: Context) -> Tensor:
+        """Run the decoder: what the network itself returns, eps or v, (b, 3, H, W)."""
+        self._check_h(h, context)
+        unet, sample, skips = self.unet, h, context.skips
+        for block in unet.up_blocks:
+            n = len(block.resnets)
+            sample = block(sample, skips[-n:], context.t_emb)
+            skips = skips[:-n]
+        sample = unet.conv_act(unet.conv_norm_out(sample))
+        return unet.conv_out(sample)
+
+    def decode(self, h: Tensor, context: Context) -> Tensor:
+        """Predicted noise eps of shape (b, 3, H, W) for bottleneck `h` (b, C, h, w)."""
+        return self._eps(self.output(h, context), context)
+
+    def predict(self, h: Tensor, context: Context) -> Prediction:
+        """Predicted noise and predicted clean image (eq. 3) from one run of the decoder.
+
+        Notes
+        -----
+        For v = sqrt(a) eps - sqrt(1 - a) x0 (Salimans and Ho, 2022) both are rotations of
+        (x, v). Eq. 3 would first build eps and then divide its rounding error by sqrt(a), which
+        is 5e-5 at the start of a cosine schedule, so x0 is taken from v directly.
+        """
+        output = self.output(h, context)
+        eps = self._eps(output, context)
+        a = float(self.alpha_bar[context.t])
+        if self.prediction_type == "v_prediction":
+            return Prediction(eps, sqrt(a) * context.x - sqrt(1 - a) * output)
+        return Prediction(eps, predict_x0(context.x, eps, a))
+
+    def eps(self, x: Tensor, t: int) -> Tensor:
+        """Predicted noise of shape (b, 3, H, W), in one go."""
+        return self.decode(*self.encode(x, t))
+
+    # -------------------------------------------------------------------------------- details
+
+    def _eps(self, output: Tensor, context: Context) -> Tensor:
+        if self.prediction_type == "epsilon":
+            return output
+        a = float(self.alpha_bar[context.t])
+        return sqrt(a) * output + sqrt(1 - a) * context.x
+
+    def _embed_time(self, t: int, batch: int, device: torch.device) -> Tensor:
+        timesteps = torch.tensor([t], dtype=torch.long, device=device).expand(batch)
+        # The sinusoids are always float32; the layers after them have the network's dtype.
+        return self.unet.time_embedding(self.unet.time_proj(timesteps).to(self.dtype))
+
+    def _check_x(self, x: Tensor) -> None:
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"x must have shape (b, {', '.join(map(str, self.image_shape))}) for model "
+                f"{self.name!r}, got {tuple(x.shape)}"
+            )
+        if x.dtype != self.dtype:
+            raise TypeError(
+                f"x is {x.dtype} but model {self.name!r} is {self.dtype}; "
+                "convert one of them, for example x.to(model.dtype)"
+            )
+
+    def _check_h(self, h: Tensor, context: Context) -> None:
+        if tuple(h.shape) != (len(context.x), *self.h_shape):
+            raise ValueError(
+                f"h must have shape {(len(context.x), *self.h_shape)} = (b, C, h, w), "
+                f"got {tuple(h.shape)}"
+            )
+
+    def _trace_h_shape(self) -> tuple[int, int, int]:
+        """Follow shapes through a copy of the network without weights: exact, and free."""
+        with torch.device("meta"):
+            twin = UNet2DModel.from_config(self.unet.config).eval()
+            shapes = []
+            twin.mid_block.register_forward_hook(lambda _, __, out: shapes.append(out.shape))
+            twin(torch.empty(1, *self.image_shape), 0)
+        _, c, h, w = shapes[0]
+        return c, h, w
+
+
+def refuse_unsupported(unet: Any) -> None:
+    """Raise ValueError, with the reason, for networks that the split does not cover."""
+    kind = type(unet).__name__
+    reason = None
+    if not isinstance(unet, UNet2DModel):
+        reason = "only unconditional UNet2DModel networks can be split"
+        if kind == "UNet2DConditionModel":
+            reason += "; record_h and edit_h do work on it, inside its own pipeline"
+    elif unet.class_embedding is not None:
+        reason = "it is class-conditioned (class_embed_type or num_class_embeds is set)"
+    elif any(hasattr(block, "skip_conv") for block in [*unet.down_blocks, *unet.up_blocks]):
+        reason = "its Skip blocks (skip_conv) carry a second image path around h"
+    elif unet.config.time_embedding_type == "fourier":
+        reason = "time_embedding_type='fourier' belongs to score networks, whose output is no eps"
+    elif unet.config.center_input_sample:
+        reason = "center_input_sample=True shifts the input, so x would not be the x of eq. 1"
+    elif unet.mid_block is None:
+        reason = "it has no middle block, hence no h"
+    elif unet.config.sample_size is None:
+        reason = "its config has no sample_size, so the image shape is unknown"
+    elif unet.config.in_channels != unet.config.out_channels:
+        reason = (
+            f"it returns {unet.config.out_channels} channels for {unet.config.in_channels} "
+            "(learned variance?), but eps must look like x"
+        )
+    if reason:
+        raise ValueError(f"hsem cannot read this {kind}: {reason}")
+
+
+def fingerprint(unet: torch.nn.Module) -> str:
+    """16 hexadecimal digits that tell two sets of weights apart.
+
+    Notes
+    -----
+    Hashes the name, the shape and the first 1024 values of each parameter, rounded to float16:
+    the answer stays the same when float16 weights are loaded as float32, when a float32 model is
+    moved to float16, and on any device, while any training changes it. (bfloat16 keeps fewer
+    digits; `load` therefore takes the fingerprint before it converts.)
+    """
+    digest = hashlib.sha256()
+    for name, p in sorted(unet.named_parameters()):
+        digest.update(f"{name} {tuple(p.shape)}".encode())
+        digest.update(p.detach().flatten()[:1024].to("cpu", torch.float16).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Directions with examples (Section V): annotation, examples, means and normals."""

@@ -1,0 +1,1 @@
+"""Directions without labels (Section IV): principal components and Jacobians."""

@@ -1,0 +1,126 @@
+"""Sample by the thousand and learn the principal components of h on the way (section IV-A)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..diffusion.sampling import checked_eta, checked_seeds, sample
+from ..diffusion.schedule import Schedule
+from ..directions.direction import provenance_of
+from ..network.unet import HSpaceUNet
+from .pca import HSpacePCA
+
+
+def harvest(
+    model: HSpaceUNet,
+    seeds: Sequence[int],
+    *,
+    steps: int = 25,
+    schedule: Schedule | None = None,
+    eta: float | Sequence[float] = 1.0,
+    batch_size: int = 50,
+    pca: HSpacePCA | None = None,
+    scorer: Callable[[Tensor], Tensor] | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+) -> HSpacePCA:
+    """Generate a sample for each seed and fit a PCA to all of their h.
+
+    Parameters
+    ----------
+    seeds : one integer per sample; the paper uses thousands
+    steps, schedule, eta : see `sample`
+    batch_size : samples generated, and learned from, at a time; the result depends on it a little
+    pca : an unfitted `HSpacePCA` with the settings to use; None takes its defaults
+    scorer : applied to the images as well, (b, 3, H, W) to (b, a), such as an attribute
+        classifier; the results let components be named by measurement
+    checkpoint : file to save to after every batch. If it exists the work goes on from there, with
+        the same result, to the last bit, as without the interruption. More seeds can be added.
+    progress : show a bar
+
+    Returns
+    -------
+    The PCA, with these attributes set: `timesteps_`; `seeds_` (n,); `attributes_` (n, a) or None;
+    and `provenance_`, which goes into its directions.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint belongs to other settings, or the PCA has already been fitted.
+    """
+    schedule = schedule or model.schedule(steps)
+    seeds = checked_seeds(seeds)
+    pca = HSpacePCA() if pca is None else pca
+    if pca.n_samples_seen_:
+        raise ValueError(
+            f"this PCA has already seen {pca.n_samples_seen_} samples; give a new one (an "
+            "interrupted harvest finds its old one in the checkpoint)"
+        )
+    pca.timesteps_ = schedule.timesteps
+    etas = sorted(set(checked_eta(eta, schedule)))
+    pca.provenance_ = provenance_of(
+        model, eta=etas[0] if len(etas) == 1 else etas, batch_size=batch_size
+    )
+    if checkpoint is not None and Path(checkpoint).is_file():
+        _resume(pca, checkpoint, seeds, batch_size, scorer is not None, model.device)
+    done = pca.n_samples_seen_
+    with tqdm(total=len(seeds), initial=done, disable=not progress, unit="sample") as bar:
+        for start in range(done, len(seeds), batch_size):
+            stop = min(start + batch_size, len(seeds))
+            samples = sample(
+                model, seeds[start:stop], schedule=schedule, eta=eta, batch_size=batch_size,
+                progress=False,
+            )  # fmt: skip
+            assert samples.h_seq is not None
+            pca.partial_fit(samples.h_seq.to(model.device))
+            pca.seeds_ = torch.tensor(seeds[:stop])
+            if scorer is not None:
+                with torch.no_grad():
+                    new = scorer(samples.images).detach().cpu()
+                old = pca.attributes_
+                pca.attributes_ = new if old is None else torch.cat([old, new])
+            if checkpoint is not None:
+                pca.save(checkpoint)
+            bar.update(stop - start)
+    return pca
+
+
+def _resume(
+    pca: HSpacePCA,
+    checkpoint: str | Path,
+    seeds: tuple[int, ...],
+    batch_size: int,
+    scored: bool,
+    device: torch.device,
+) -> None:
+    """Put the state of an interrupted harvest into `pca`, if it is the same harvest."""
+    saved = HSpacePCA.load(checkpoint, device)
+    n = saved.n_samples_seen_
+
+    # A torch of another version may well round differently; that must not make work useless.
+    def without_versions(about: dict[str, Any] | None) -> dict[str, Any]:
+        return {k: v for k, v in (about or {}).items() if k != "versions"}
+
+    old_seeds = [] if saved.seeds_ is None else saved.seeds_.tolist()
+    same = {
+        "the settings of the PCA": saved.settings() == pca.settings(),
+        "model, eta or batch_size": without_versions(saved.provenance_)
+        == without_versions(pca.provenance_),
+        "timesteps": saved.timesteps_ == pca.timesteps_,
+        "seeds": old_seeds == list(seeds[:n]),
+        "its last batch, which was cut short": n == len(seeds) or n % batch_size == 0,
+        "scorer": (saved.attributes_ is not None) == scored,
+    }
+    other = [name for name, equal in same.items() if not equal]
+    if other:
+        raise ValueError(
+            f"checkpoint {str(checkpoint)!r}, of {n} samples, does not belong to this harvest: "
+            f"it differs in {', '.join(other)}; take another file, or delete it to start over"
+        )
+    pca.__dict__.update(saved.__dict__)

@@ -1,0 +1,262 @@
+"""Regions of an image (the mask M of equations 9 and 10), and where a change takes place.
+
+Masks are float tensors (H, W) of zeros and ones, which broadcast against images (b, 3, H, W).
+Shapes are given in fractions of the image, x to the right and y down, both from 0 to 1, so the
+same numbers fit a model of any resolution. A pixel belongs to a shape if its centre does.
+
+    union = torch.maximum(a, b)      both = a * b      rest = 1 - a
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+REGIONS = Path(__file__).parents[1] / "data" / "portraits-64" / "regions.npz"
+
+Size = int | Sequence[int] | Any
+
+
+def rectangle(size: Size, left: float, top: float, right: float, bottom: float) -> Tensor:
+    """A box. `size` is a side length, (H, W), or a model or anything else with `image_shape`.
+
+    Examples
+    --------
+    >>> rectangle(4, 0.0, 0.5, 1.0, 1.0)
+    tensor([[0., 0., 0., 0.],
+            [0., 0., 0., 0.],
+            [1., 1., 1., 1.],
+            [1., 1., 1., 1.]])
+    """
+    x, y = _centres(size)
+    return _drawn((x > left) & (x < right) & (y > top) & (y < bottom), "rectangle")
+
+
+def ellipse(
+    size: Size, x: float, y: float, rx: float, ry: float | None = None, angle: float = 0.0
+) -> Tensor:
+    """An ellipse around (x, y) with half axes `rx` and `ry` (a circle without `ry`).
+
+    `angle` in degrees turns it clockwise.
+    """
+    px, py = _centres(size)
+    ry = rx if ry is None else ry
+    if rx <= 0 or ry <= 0:
+        raise ValueError(f"half axes must be positive, got rx={rx} and ry={ry}")
+    turn = torch.deg2rad(torch.tensor(angle, dtype=torch.float64))
+    along = (px - x) * turn.cos() + (py - y) * turn.sin()
+    across = (py - y) * turn.cos() - (px - x) * turn.sin()
+    return _drawn((along / rx) ** 2 + (across / ry) ** 2 <= 1, "ellipse")
+
+
+def polygon(size: Size, points: Sequence[tuple[float, float]]) -> Tensor:
+    """The inside of a closed line through at least three points (x, y).
+
+    Where the line crosses itself, what it encloses twice is outside (the even-odd rule).
+    """
+    if len(points) < 3 or any(len(p) != 2 for p in points):
+        raise ValueError(f"a polygon needs at least three points (x, y), got {points}")
+    x, y = _centres(size)
+    inside = torch.zeros(x.shape, dtype=torch.bool)
+    for (x1, y1), (x2, y2) in zip(points, [*points[1:], points[0]], strict=True):
+        if y1 == y2:
+            continue
+        # Does a ray from the pixel to the right cross this edge?
+        at_this_height = (y > min(y1, y2)) & (y <= max(y1, y2))
+        inside ^= at_this_height & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+    return _drawn(inside, "polygon")
+
+
+def from_array(array: Any, size: Size | None = None) -> Tensor:
+    """A mask from any array (H, W): booleans, 0 and 1, or 0 and 255; brought to `size` if given.
+
+    Values above half of the largest are inside. Enlarged or reduced by the nearest pixel.
+    """
+    values = torch.as_tensor(np.asarray(array)).to(torch.float64)
+    if values.ndim == 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim != 2 or not bool(torch.isfinite(values).all()) or values.min() < 0:
+        raise ValueError(
+            f"array must be (H, W), finite and not negative, got shape {tuple(values.shape)}"
+        )
+    if size is not None:
+        shape = _shape(size)
+        values = torch.nn.functional.interpolate(values[None, None], shape, mode="nearest-exact")
+        values = values[0, 0]
+    return _drawn(values > values.max() / 2, "array")
+
+
+def region(name: str, size: Size | None = None, *, threshold: float = 0.5) -> Tensor:
+    """A named part of the face for the model portraits-64, such as "mouth" or "left_eye".
+
+    Parameters
+    ----------
+    name : one of `region_names()`; left and right are those of the picture
+    size : None for the resolution of the model
+    threshold : share of rendered portraits in which a pixel belongs to the part, 0 to 1. A lower
+        one gives a larger mask, which suits heads that are turned or hold other expressions.
+
+    Notes
+    -----
+    Computed from renders whose parts are known: no face parser is involved, hence no error of one.
+    Masks do not follow the head of a given sample; they say where that part usually is.
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(f"threshold must be from 0 to below 1, got {threshold}")
+    table = _regions(REGIONS)
+    if name not in table:
+        raise ValueError(f"no region is called {name!r}; there are {', '.join(table)}")
+    mask = (table[name] > threshold).to(torch.float32)
+    if not bool(mask.any()):
+        raise ValueError(
+            f"no pixel belongs to {name!r} in more than {threshold:.0%} of the portraits (the most "
+            f"is {float(table[name].max()):.0%}); take a smaller threshold"
+        )
+    return mask if size is None else from_array(mask, size)
+
+
+def region_names() -> tuple[str, ...]:
+    """What `region` knows."""
+    return tuple(_regions(REGIONS))
+
+
+@cache
+def _regions(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the table of face regions, {path.name}, is not in {path.parent}; this copy of hsem "
+            "came without it: install it again, or draw the region with ellipse or polygon"
+        )
+    with np.load(path, allow_pickle=False) as file:
+        names, shares = file["names"].tolist(), file["shares"]
+    scale = 255 if shares.dtype == np.uint8 else 1
+    return {name: torch.from_numpy(s / scale) for name, s in zip(names, shares, strict=True)}
+
+
+# ------------------------------------------------------------------------------------ measures
+
+
+def share_inside(change: Tensor, mask: Tensor) -> Tensor:
+    """Share of the squared change that lies inside the mask, 0 to 1.
+
+    Parameters
+    ----------
+    change : difference of images, or J v, (..., 3, H, W)
+    mask : (H, W)
+
+    Returns
+    -------
+    (...), float64. A mask that covers a share c of the image and a change that does not care give
+    c, so compare with `mask.mean()`.
+    """
+    energy = _energy(change)
+    mask = checked_mask(mask, energy.shape[-2:]).to(energy)
+    return (energy * mask).sum(dim=(-2, -1)) / energy.sum(dim=(-2, -1))
+
+
+class Box(NamedTuple):
+    """Rows top to bottom - 1 and columns left to right - 1; its share of the image's area."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    area: float
+
+
+def smallest_box(change: Tensor, share: float = 0.9) -> Box:
+    """The smallest upright box that holds `share` of the squared change.
+
+    Parameters
+    ----------
+    change : difference of two images, or J v, (3, H, W)
+
+    Notes
+    -----
+    Its `area`, as a share of the image, measures locality without any mask: a change spread
+    evenly needs 90 % of the image to hold 90 % of it, a local one a few per cent.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, got {share}")
+    if change.ndim != 3:
+        raise ValueError(f"change must be one image (3, H, W), got {tuple(change.shape)}")
+    energy = _energy(change)
+    height, width = energy.shape
+    wanted = share * float(energy.sum()) * (1 - 1e-12)  # rounding must not ask for more than all
+    columns = torch.zeros(height + 1, width, dtype=torch.float64)
+    columns[1:] = energy.cumsum(dim=0)
+    best = Box(0, 0, width, height, 1.0)
+    smallest = height * width + 1
+    for rows in range(1, height + 1):
+        strip = columns[rows:] - columns[:-rows]  # each band of that many rows
+        total = torch.zeros(len(strip), width + 1, dtype=torch.float64)
+        total[:, 1:] = strip.cumsum(dim=1)
+        # From each left edge, the first right edge that has enough.
+        right = torch.searchsorted(total, total[:, :-1] + wanted)
+        size = torch.where(right <= width, right - torch.arange(width), width + 1)
+        flat = int(size.argmin())
+        top, left = divmod(flat, width)
+        if int(size.flatten()[flat]) <= width and rows * int(size[top, left]) < smallest:
+            smallest = rows * int(size[top, left])
+            best = Box(left, top, int(right[top, left]), top + rows, smallest / (height * width))
+    return best
+
+
+# ------------------------------------------------------------------------------------- details
+
+
+def checked_mask(mask: Tensor, shape: Sequence[int]) -> Tensor:
+    """The mask as zeros and ones (H, W), if it is one, fits the image, and is not empty."""
+    flat = mask.reshape(mask.shape[-2:]) if mask.ndim > 2 and mask.shape[:-2].numel() == 1 else mask
+    if tuple(flat.shape) != tuple(shape):
+        raise ValueError(
+            f"mask must be (H, W) = {tuple(shape)} like the image, got {tuple(mask.shape)}; "
+            "masks.from_array(mask, size) changes the size"
+        )
+    if not bool(((flat == 0) | (flat == 1)).all()):
+        raise ValueError("mask must hold only zeros and ones; masks.from_array(mask) makes it so")
+    if not bool(flat.any()):
+        raise ValueError("mask is empty: it holds no pixel")
+    return flat.to(torch.float32)
+
+
+def _energy(change: Tensor) -> Tensor:
+    """Squared change of each pixel, over colours: (..., H, W), float64, on the CPU."""
+    if change.ndim < 3:
+        raise ValueError(f"change must be (..., 3, H, W), got {tuple(change.shape)}")
+    energy = change.detach().to("cpu", torch.float64).square().sum(dim=-3)
+    if not bool((energy.sum(dim=(-2, -1)) > 0).all()):
+        raise ValueError("a change is zero everywhere, so it has no place")
+    return energy
+
+
+def _shape(size: Size) -> tuple[int, int]:
+    size = getattr(size, "image_shape", size)
+    height, width = (size, size) if isinstance(size, int) else tuple(size)[-2:]
+    return int(height), int(width)
+
+
+def _centres(size: Size) -> tuple[Tensor, Tensor]:
+    """x and y of the centres of all pixels, (H, W) each, from 0 to 1."""
+    height, width = _shape(size)
+    y, x = torch.meshgrid(
+        (torch.arange(height, dtype=torch.float64) + 0.5) / height,
+        (torch.arange(width, dtype=torch.float64) + 0.5) / width,
+        indexing="ij",
+    )
+    return x, y
+
+
+def _drawn(inside: Tensor, what: str) -> Tensor:
+    if not bool(inside.any()):
+        raise ValueError(
+            f"this {what} holds no pixel; coordinates are fractions of the image, from 0 to 1, "
+            "and a pixel counts if its centre is inside"
+        )
+    return inside.to(torch.float32)

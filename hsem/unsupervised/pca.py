@@ -1,0 +1,329 @@
+"""Principal components of h (section IV-A), learned from a stream of samples.
+
+One PCA for each timestep as in the paper, or one for all of them together (`joint=True`). Samples
+pass by in batches and are not kept; the arithmetic is in `incremental.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..diffusion.schedule import Schedule, checked_timesteps
+from ..directions.direction import Direction
+from .alignment import Alignment, align_components, score_correlations
+from .incremental import IncrementalPCA
+
+FORMAT = "hsem-pca/1"
+
+
+class HSpacePCA:
+    """Incremental PCA of bottleneck activations, with scikit-learn's contract.
+
+    Parameters
+    ----------
+    n_components : k
+    joint : one PCA of all T steps put together into one vector, instead of one for each step
+    extra : components kept beyond k while learning, so that less is lost where batches are merged;
+        None keeps k more. With 0 the result is that of scikit-learn's IncrementalPCA.
+    keep_scores : remember the scores of the first so many samples, at most n * k' * T numbers;
+        they are what glues components across timesteps
+
+    Attributes
+    ----------
+    components_ : (k, T, C, h, w); at each step of norm 1 and sorted by variance there (if joint:
+        of norm 1 over all steps together); the largest entry is positive
+    explained_variance_, explained_variance_ratio_ : (k, T), or (k, 1) if joint; float64
+    mean_ : (T, C, h, w)
+    n_samples_seen_ : n
+    scores_ : (n, k', T), or (n, k', 1) if joint: coordinates of the samples along all k' kept
+        components; computed while learning, so a little coarser than `transform`
+    timesteps_, provenance_, seeds_, attributes_ : set by `harvest`, see there; else None
+
+    Examples
+    --------
+    >>> h_seqs = torch.randn(40, 5, 8, 2, 2, generator=torch.Generator().manual_seed(0))
+    >>> pca = HSpacePCA(n_components=3).fit(h_seqs)
+    >>> pca.components_.shape
+    torch.Size([3, 5, 8, 2, 2])
+    >>> pca.direction(0, timesteps=(800, 600, 400, 200, 0)).method
+    'pca'
+    """
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        *,
+        joint: bool = False,
+        extra: int | None = None,
+        keep_scores: int = 5000,
+    ) -> None:
+        if n_components < 1 or (extra is not None and extra < 0) or keep_scores < 0:
+            raise ValueError(
+                "need n_components >= 1, extra >= 0 and keep_scores >= 0, got "
+                f"{n_components}, {extra} and {keep_scores}"
+            )
+        self.n_components, self.joint = n_components, joint
+        self.extra, self.keep_scores = extra, keep_scores
+        self._reset()
+
+    def __repr__(self) -> str:
+        kind = "joint" if self.joint else "one per step"
+        return f"HSpacePCA({self.n_components}, {kind}, {self.n_samples_seen_} samples seen)"
+
+    def _reset(self) -> None:
+        self.timesteps_: tuple[int, ...] | None = None
+        self.provenance_: dict[str, Any] | None = None
+        self.seeds_: Tensor | None = None
+        self.attributes_: Tensor | None = None
+        self._shape: tuple[int, ...] = ()  # (T, C, h, w)
+        self._state: IncrementalPCA | None = None
+
+    # ------------------------------------------------------------------------------- learning
+
+    def fit(self, h_seqs: Tensor, y: None = None, *, batch_size: int = 100) -> HSpacePCA:
+        """Learn from (n, T, C, h, w), forgetting what was learned before."""
+        self._reset()
+        for start in range(0, len(h_seqs), batch_size):
+            self.partial_fit(h_seqs[start : start + batch_size])
+        return self
+
+    @torch.no_grad()
+    def partial_fit(self, h_seqs: Tensor, y: None = None) -> HSpacePCA:
+        """Learn from one more batch, (m, T, C, h, w), on the device it lives on.
+
+        How samples are cut into batches has a small influence on the result, as always with
+        incremental PCA: larger batches lose less and take more memory.
+        """
+        h_seqs = torch.as_tensor(h_seqs)
+        self._check(h_seqs)
+        x = h_seqs.flatten(2)
+        state = self._state or IncrementalPCA.empty(x, self.joint)
+        extra = self.n_components if self.extra is None else self.extra
+        self._state = state.updated(x, self.n_components + extra, self.keep_scores)
+        self._shape = tuple(h_seqs.shape[1:])
+        return self
+
+    def _check(self, h_seqs: Tensor) -> None:
+        if h_seqs.ndim != 5 or not len(h_seqs) or not h_seqs.is_floating_point():
+            raise ValueError(
+                "h_seqs must be floating point of shape (n, T, C, h, w) with n of at least 1, got "
+                f"{tuple(h_seqs.shape)}, {h_seqs.dtype}"
+            )
+        if self._shape and tuple(h_seqs.shape[1:]) != self._shape:
+            raise ValueError(
+                f"this PCA has seen h_seqs of shape (n, {', '.join(map(str, self._shape))}), got "
+                f"{tuple(h_seqs.shape)}; make a new HSpacePCA for another model or schedule"
+            )
+        if not bool(torch.isfinite(h_seqs).all()):
+            raise ValueError("h_seqs holds values that are NaN or infinite")
+
+    # ---------------------------------------------------------------------------- what it knows
+
+    @property
+    def n_samples_seen_(self) -> int:
+        return 0 if self._state is None else self._state.n
+
+    @property
+    def components_(self) -> Tensor:
+        return self._kept()[: self.n_components]
+
+    @property
+    def explained_variance_(self) -> Tensor:
+        state = self._fitted()
+        return state.squares.T[: self.n_components] / (state.n - 1)
+
+    @property
+    def explained_variance_ratio_(self) -> Tensor:
+        state = self._fitted()
+        return state.squares.T[: self.n_components] / state.total
+
+    @property
+    def mean_(self) -> Tensor:
+        state = self._fitted()
+        return state.mean.reshape(self._shape).to(state.basis.dtype)
+
+    @property
+    def scores_(self) -> Tensor:
+        return self._fitted().scores * self._signs().to(self._fitted().scores)
+
+    def _fitted(self) -> IncrementalPCA:
+        if self._state is None or self._state.n <= self.n_components:
+            raise RuntimeError(
+                f"{self.n_components} components need more than {self.n_components} samples, seen "
+                f"so far: {self.n_samples_seen_}; call fit or partial_fit with more"
+            )
+        return self._state
+
+    def _signs(self) -> Tensor:
+        """Sign of the largest entry of each kept component, (k', T), or (k', 1) if joint."""
+        flat = self._fitted().basis.transpose(0, 1)  # (k', T, d)
+        flat = flat.flatten(1)[:, None] if self.joint else flat
+        peak = flat.gather(2, flat.abs().argmax(dim=2, keepdim=True))[:, :, 0]
+        return torch.where(peak < 0, -1.0, 1.0)
+
+    def _kept(self) -> Tensor:
+        """All kept components, (k', T, C, h, w), with norm 1 and settled signs."""
+        state = self._fitted()
+        flat = state.basis.transpose(0, 1)
+        norms = flat.to(state.mean.dtype).norm(dim=2, keepdim=True)
+        norms = norms.norm(dim=1, keepdim=True) if self.joint else norms
+        scale = self._signs()[:, :, None] / norms.clamp(min=torch.finfo(flat.dtype).tiny)
+        return (flat * scale.to(flat)).reshape(-1, *self._shape)
+
+    # ------------------------------------------------------------------------------------- use
+
+    def transform(self, h_seqs: Tensor) -> Tensor:
+        """Coordinates along `components_`: (n, T, C, h, w) to (n, k, T), or (n, k, 1) if joint."""
+        components = self.components_
+        self._check(h_seqs)
+        centred = (h_seqs.to(components) - self.mean_).flatten(2)
+        scores = torch.einsum("ntd,ktd->nkt", centred, components.flatten(2))
+        return scores.sum(dim=2, keepdim=True) if self.joint else scores
+
+    def alignment(self) -> Alignment:
+        """Tracks of components that belong together, sorted by their mean share of variance.
+
+        All kept components take part, so that a track may pass through rank k + 1 at some step.
+        """
+        state = self._fitted()
+        steps, kept = self._shape[0], state.basis.shape[1]
+        if self.joint:
+            ones = torch.ones(steps, kept, dtype=torch.float64)
+            return Alignment(torch.arange(kept).repeat(steps, 1), ones, ones[1:])
+        if len(state.scores) < 3:
+            raise RuntimeError(
+                "components are glued across timesteps by the scores of samples, but this PCA has "
+                "kept none; make it with keep_scores > 0, or use direction(j, aligned=False)"
+            )
+        tracks = align_components(score_correlations(self.scores_))
+        share = (state.squares / state.total[:, None]).gather(1, tracks.order).mean(dim=0)
+        best = share.argsort(descending=True)
+        order, sign, similarity = (x[:, best] for x in tracks)
+        # A track may be turned round as a whole: so that the largest entry of its direction is
+        # positive, and scores times `sign` are coordinates along that very direction.
+        rows = torch.arange(steps)[:, None]
+        peak = self._peaks()[order, rows] * sign
+        largest = peak.gather(0, peak.abs().argmax(dim=0, keepdim=True))
+        return Alignment(order, sign * torch.where(largest < 0, -1.0, 1.0), similarity)
+
+    def _peaks(self) -> Tensor:
+        """Signed entry of largest size of each kept component times its deviation, (k', T)."""
+        flat = self._kept().flatten(2)
+        peak = flat.gather(2, flat.abs().argmax(dim=2, keepdim=True))[:, :, 0]
+        return (peak * self._deviations().to(peak)).double().cpu()
+
+    def _deviations(self) -> Tensor:
+        """Standard deviation of the samples along each kept component, (k', T)."""
+        state = self._fitted()
+        return (state.squares.T / (state.n - 1)).sqrt().expand(-1, self._shape[0])
+
+    def direction(
+        self,
+        j: int,
+        timesteps: Schedule | Iterable[int] | None = None,
+        *,
+        aligned: bool = True,
+    ) -> Direction:
+        """The j-th principal direction; a scale of 1 moves h by one standard deviation.
+
+        Parameters
+        ----------
+        j : 0..k-1
+        timesteps : those of the samples; may be left out after `harvest`
+        aligned : follow the j-th track of `alignment()` through the steps. False takes the j-th
+            component of each step with its arbitrary sign, which is section IV-A to the letter.
+
+        Returns
+        -------
+        A Direction whose delta_h[i] is a component of step i times the standard deviation of the
+        samples along it. The largest entry of delta_h is positive, in the signs of `alignment()`
+        as well, so `scores_` along a track, times its sign, grow in the sense of the direction.
+        """
+        state = self._fitted()
+        if not 0 <= j < self.n_components:
+            raise IndexError(f"j must be 0..{self.n_components - 1}, got {j}")
+        grid = self.timesteps_ if timesteps is None else timesteps
+        if grid is None:
+            raise ValueError("say which timesteps the samples had, for example model.schedule(25)")
+        steps = torch.arange(self._shape[0])
+        which, sign = torch.full_like(steps, j), torch.ones(len(steps), dtype=torch.float64)
+        if aligned:
+            tracks = self.alignment()
+            which, sign = tracks.order[:, j], tracks.sign[:, j]
+        deviation = self._deviations()
+        delta = self._kept()[which, steps]
+        delta = delta * (sign * deviation[which, steps]).to(delta).view(-1, 1, 1, 1)
+        delta = delta * delta.flatten()[delta.abs().argmax()].sign()
+        facts = {
+            "component": j,
+            "n": state.n,
+            "joint": self.joint,
+            "aligned": aligned,
+            "scale_unit": "one standard deviation of h along the component",
+        }
+        grid = grid.timesteps if isinstance(grid, Schedule) else checked_timesteps(grid)
+        return Direction(delta.cpu(), grid, "pca", {**(self.provenance_ or {}), **facts})
+
+    # ----------------------------------------------------------------------------------- files
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to a safetensors file, so that learning can go on from there.
+
+        The file appears whole or not at all, also if the process is killed meanwhile.
+        """
+        if self._state is None:
+            raise RuntimeError("there is nothing to save before the first partial_fit")
+        about = {
+            "settings": self.settings(),
+            "n": self._state.n,
+            "shape": self._shape,
+            "timesteps": self.timesteps_,
+            "provenance": self.provenance_,
+        }
+        tensors = self._state.tensors()
+        tensors |= {k: x for k in ("seeds_", "attributes_") if (x := getattr(self, k)) is not None}
+        tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
+        part = Path(f"{path}.part")
+        save_file(tensors, part, metadata={"format": FORMAT, "about": json.dumps(about)})
+        os.replace(part, path)
+
+    def settings(self) -> dict[str, Any]:
+        """What the constructor was given."""
+        names = ("n_components", "joint", "extra", "keep_scores")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> HSpacePCA:
+        """Read a file written by `save`; the components go to `device`."""
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"there is no PCA file at {str(path)!r}")
+        try:
+            with safe_open(path, framework="pt") as file:
+                meta = file.metadata() or {}
+                # Copies, as tensors that begin at odd addresses of the file round differently.
+                tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged or no safetensors file ({error})") from error
+        if meta.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} is not a PCA of this version: its header says "
+                f"format={meta.get('format')!r}, expected {FORMAT!r}"
+            )
+        about = json.loads(meta["about"])
+        pca = cls(**about["settings"])
+        pca._shape, pca.provenance_ = tuple(about["shape"]), about["provenance"]
+        pca.timesteps_ = about["timesteps"] and tuple(about["timesteps"])
+        pca.seeds_, pca.attributes_ = tensors.pop("seeds_", None), tensors.pop("attributes_", None)
+        for name in ("mean", "basis"):
+            tensors[name] = tensors[name].to(device)
+        pca._state = IncrementalPCA(n=about["n"], **tensors)
+        return pca

@@ -1,0 +1,346 @@
+"""Pictures of images: grids, labelled strips, figures, and sliders that also live in a page.
+
+Everything here takes images as `(..., 3, H, W)` in [-1, 1] and asks for `alt`, the text that
+tells what the picture shows to a reader who does not see it. Nothing else in the package draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..network.unet import HSpaceUNet
+from . import anatomy as _anatomy
+from .film import Film, film
+from .picture import CELL, Picture, checked_alt, img_tag, sheet, tick, ticks, to_uint8
+
+__all__ = [
+    "Film",
+    "Picture",
+    "anatomy",
+    "board",
+    "figure",
+    "grid",
+    "live_slider",
+    "slider",
+    "strip",
+    "to_uint8",
+]
+
+Images = Tensor | np.ndarray
+
+
+def grid(
+    images: Images,
+    *,
+    alt: str,
+    cols: int | None = None,
+    labels: Sequence[Any] | None = None,
+    col_labels: Sequence[Any] | None = None,
+    row_labels: Sequence[Any] | None = None,
+    scale: float | None = None,
+    caption: str = "",
+    crisp: bool = False,
+) -> Picture:
+    """Images in rows.
+
+    Parameters
+    ----------
+    images : (n, 3, H, W) in [-1, 1], or grey (n, 1, H, W)
+    alt : what the picture shows, for a reader who does not see it
+    cols : images per row; by default all in one row up to eight
+    labels : n texts below the images
+    col_labels, row_labels : texts above the columns and beside the rows
+    scale : CSS pixels per pixel; by default small images are shown 128 pixels wide
+    caption : text below the picture
+    crisp : enlarge pixels as squares (for maps and masks) instead of smoothly
+
+    Returns
+    -------
+    A `Picture`, which a notebook displays; `.image` is the PIL image, `.save(path)` writes it.
+
+    Raises
+    ------
+    ValueError
+        If `alt` says nothing, a shape is wrong, or the number of labels does not fit.
+    """
+    array = to_uint8(_batch(images, "images", 4))
+    cols = cols or min(len(array), 8)
+    scale = _scale(array, scale)
+    texts = {
+        name: None if given is None else ticks(given)
+        for name, given in (
+            ("labels", labels),
+            ("col_labels", col_labels),
+            ("row_labels", row_labels),
+        )
+    }
+    # letters need more pixels than a small image has; without them the browser enlarges
+    zoom = max(1, round(scale)) if any(t is not None for t in texts.values()) else 1
+    shown = int(array.shape[2] * scale)
+    picture = sheet(array, cols, zoom=zoom, smooth=not crisp, width=shown, **texts)
+    width = round(picture.width * scale / zoom)
+    return Picture(picture, checked_alt(alt), width, caption, crisp=crisp)
+
+
+def strip(
+    images: Images,
+    col_labels: Sequence[Any] | None = None,
+    row_labels: Sequence[Any] | None = None,
+    *,
+    alt: str,
+    scale: float | None = None,
+    caption: str = "",
+    crisp: bool = False,
+) -> Picture:
+    """Rows of images with labels above the columns and beside the rows, as in the paper's figures.
+
+    Parameters
+    ----------
+    images : (rows, cols, 3, H, W) or one row (cols, 3, H, W), in [-1, 1]
+    col_labels, row_labels : texts or numbers, one per column, one per row
+    alt, scale, caption, crisp : as in `grid`
+    """
+    if images.ndim == 4:
+        images = images[None]
+    images = _batch(images, "images", 5)
+    return grid(
+        images.reshape(-1, *images.shape[2:]),
+        alt=alt,
+        cols=images.shape[1],
+        col_labels=col_labels,
+        row_labels=row_labels,
+        scale=scale,
+        caption=caption,
+        crisp=crisp,
+    )
+
+
+def figure(drawing: Any, *, alt: str, width: int | None = None, caption: str = "") -> Picture:
+    """A matplotlib figure or a PIL image, with the text that belongs to it.
+
+    Parameters
+    ----------
+    drawing : matplotlib `Figure` (closed afterwards, so that it is not shown twice) or PIL image
+    alt : what the drawing shows; of a plot: what is on the axes, and what is to be seen
+    width : CSS pixels; by default the figure's own size
+    caption : text below the picture
+    """
+    checked = checked_alt(alt)
+    if isinstance(drawing, Image.Image):
+        return Picture(drawing, checked, width or drawing.width, caption, lossless=True)
+    import matplotlib.pyplot as plt  # late: a slider needs none of it
+
+    buffer = BytesIO()
+    drawing.savefig(buffer, format="png", dpi=200, bbox_inches="tight")
+    plt.close(drawing)
+    image = Image.open(buffer).convert("RGB")
+    return Picture(image, checked, width or image.width // 2, caption, lossless=True)
+
+
+def anatomy(model: HSpaceUNet, *, caption: str = "") -> Picture:
+    """The model's U-Net as a drawing, from its module tree and the shapes that flow (fig. 10).
+
+    Height is resolution, width is channels, numbers are (C, h, w) and millions of parameters;
+    dashed arrows are skip connections.
+    """
+    blocks = _anatomy.measure(model)
+    return figure(_anatomy.draw(blocks), alt=_anatomy.describe(model, blocks), caption=caption)
+
+
+def slider(
+    frames: Images,
+    values: Sequence[Any],
+    label: str,
+    *,
+    alt: str,
+    cols: int | None = None,
+    start: int | None = None,
+    scale: float | None = None,
+    caption: str = "",
+    crisp: bool = False,
+    live: Callable[[float], Images] | None = None,
+) -> Film:
+    """A slider over frames computed beforehand; it also moves in a page without a kernel.
+
+    Parameters
+    ----------
+    frames : (n_frames, n_images, 3, H, W) or, one image each, (n_frames, 3, H, W)
+    values : n_frames numbers or texts, shown by the slider
+    label : name of the slider
+    alt : what the picture shows; label and value are added for each frame
+    cols, scale, caption, crisp : as in `grid`
+    start : frame shown first; by default the value nearest to zero, else the first
+    live : function of one number giving (n_images, 3, H, W); with a kernel a second slider
+        over the same range calls it when let go
+
+    Returns
+    -------
+    A widget. Where widgets are not drawn (GitHub) it is a contact sheet of the frames.
+    """
+    frames = frames[:, None] if frames.ndim == 4 else frames
+    return board(
+        frames,
+        [values],
+        [label],
+        alt=alt,
+        cols=cols,
+        start=None if start is None else [start],
+        scale=scale,
+        caption=caption,
+        crisp=crisp,
+        live=live,
+    )
+
+
+def live_slider(
+    fn: Callable[[float], Images],
+    values: Sequence[float],
+    label: str,
+    *,
+    alt: str,
+    progress: bool = True,
+    **options: Any,
+) -> Film:
+    """Compute `fn` at each of `values` for the page, and between them when a kernel is there.
+
+    Parameters
+    ----------
+    fn : function of one number giving (n_images, 3, H, W) in [-1, 1]
+    values : numbers at which the frames of the static page are computed
+    label, alt, options : as in `slider`
+    progress : show a bar
+    """
+    frames = [to_uint8(_batch(fn(v), "fn(value)", 4)) for v in tqdm(values, disable=not progress)]
+    return slider(np.moveaxis(np.stack(frames), -1, -3), values, label, alt=alt, live=fn, **options)
+
+
+def board(
+    frames: Images,
+    values: Sequence[Sequence[Any]],
+    labels: Sequence[str],
+    *,
+    alt: str,
+    cols: int | None = None,
+    start: Sequence[int] | None = None,
+    scale: float | None = None,
+    caption: str = "",
+    crisp: bool = False,
+    live: Callable[..., Images] | None = None,
+) -> Film:
+    """A mixing board: two or three sliders over all combinations, computed beforehand.
+
+    Parameters
+    ----------
+    frames : (n_1, ..., n_k, n_images, 3, H, W) for k sliders. Each combination is stored in the
+        page: 5 x 5 x 5 rows of eight portraits of 64 pixels take about 1.5 MB.
+    values : for each slider the numbers or texts of its positions
+    labels : name of each slider
+    alt : what the picture shows; labels and values are added for each frame
+    cols, scale, caption, crisp : as in `grid`
+    start : for each slider the first position; by default the value nearest to zero
+    live : function of k numbers giving (n_images, 3, H, W), called when a kernel is there
+
+    Raises
+    ------
+    ValueError
+        If `frames`, `values` and `labels` do not fit together.
+    """
+    alt = checked_alt(alt)
+    k = len(values)
+    frames = _batch(frames, "frames", k + 4)
+    expected = tuple(len(v) for v in values)
+    if tuple(frames.shape[:k]) != expected or len(labels) != k:
+        raise ValueError(
+            f"frames must be {expected} + (n_images, 3, H, W) to fit the values of {k} slider(s), "
+            f"with one label each; got shape {tuple(frames.shape)} and {len(labels)} label(s)"
+        )
+    array = to_uint8(frames)
+    cols = cols or min(array.shape[k], 8)
+    scale = _scale(array, scale)
+    options = [ticks(v) for v in values]
+    first = tuple(_nearest_zero(v) for v in values) if start is None else tuple(start)
+    if len(first) != k or not all(0 <= i < n for i, n in zip(first, expected, strict=True)):
+        raise ValueError(f"start must hold one position per slider, below {expected}, got {first}")
+
+    def tag(images: np.ndarray, at: Sequence[str]) -> str:
+        picture = sheet(images, cols)
+        where = ", ".join(f"{label} {text}" for label, text in zip(labels, at, strict=True))
+        return img_tag(picture, f"{alt}; {where}", round(picture.width * scale), crisp=crisp)
+
+    def frame(index: tuple[int, ...]) -> str:
+        return tag(array[index], [texts[i] for texts, i in zip(options, index, strict=True)])
+
+    def ask(*numbers: float) -> str:
+        assert live is not None
+        return tag(to_uint8(_batch(live(*numbers), "live(value)", 4)), [tick(n) for n in numbers])
+
+    return film(
+        frame,
+        options,
+        list(labels),
+        start=first,
+        contact_sheet=_contact_sheet(array, options, labels, first, alt, caption),
+        live=None if live is None else ask,
+        ranges=None if live is None else [(float(min(v)), float(max(v))) for v in values],
+    )
+
+
+def _contact_sheet(
+    array: np.ndarray,
+    options: Sequence[Sequence[str]],
+    labels: Sequence[str],
+    start: tuple[int, ...],
+    alt: str,
+    caption: str,
+) -> Picture:
+    """The frames as one still picture: of a slider every row, of a board its first image."""
+    if len(options) == 1:
+        rows = np.unique(np.linspace(0, len(array) - 1, min(len(array), 11)).round().astype(int))
+        images, across = array[rows], None
+        down = [f"{labels[0]} {options[0][i]}" for i in rows]
+    else:  # two sliders as rows and columns; a third one stays where it starts
+        images = array[:, :]
+        for position in (*start[2:], 0):
+            images = images[:, :, position]
+        down = [f"{labels[0]} {text}" for text in options[0]]
+        across = [f"{labels[1]} {text}" for text in options[1]]
+    picture = sheet(
+        images.reshape(-1, *images.shape[2:]),
+        images.shape[1],
+        col_labels=across,
+        row_labels=down,
+        width=max(images.shape[3], CELL // 2),
+    )
+    names = " and ".join(labels)
+    return Picture(picture, f"{alt}; contact sheet over {names}", picture.width, caption)
+
+
+def _batch(images: Images, name: str, ndim: int) -> Images:
+    if images.ndim != ndim or min(images.shape) == 0:
+        raise ValueError(
+            f"{name} must have {ndim} axes, the last three (3, H, W), and not be empty; "
+            f"got shape {tuple(images.shape)}"
+        )
+    return images
+
+
+def _scale(array: np.ndarray, scale: float | None) -> float:
+    """CSS pixels per pixel of (..., H, W, 3)."""
+    if scale is None:
+        return float(max(1, CELL // array.shape[-2]))
+    if not scale > 0:
+        raise ValueError(f"scale must be positive, got {scale}")
+    return float(scale)
+
+
+def _nearest_zero(values: Sequence[Any]) -> int:
+    if any(isinstance(v, str) for v in values):
+        return 0
+    return int(np.argmin(np.abs(np.asarray(values, dtype=float))))

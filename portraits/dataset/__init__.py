@@ -1,0 +1,1 @@
+"""Which people to draw, and the files that hold them."""

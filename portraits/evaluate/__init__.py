@@ -1,0 +1,1 @@
+"""How good samples are, and how much of a portrait h carries."""

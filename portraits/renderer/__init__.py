@@ -1,0 +1,1 @@
+"""Draws a portrait from its factors: one head, what it wears, a camera and lights."""

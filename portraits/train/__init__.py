@@ -1,0 +1,1 @@
+"""Trains the default model and its judge, and exports them."""

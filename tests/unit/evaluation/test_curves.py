@@ -1,0 +1,208 @@
+"""Sliders (fig. 7) and learning curves (fig. 8a) whose answers are known."""
+
+import math
+
+import pytest
+import torch
+
+import hsem
+from hsem.evaluation.curves import AttributeCurve, attribute_curve, learning_curve
+from hsem.evaluation.effects import edited_scores
+from hsem.judges.scorers import from_function, select
+from hsem.supervised.annotation import annotate
+from hsem.supervised.examples import Examples, extremes
+from hsem.supervised.means import supervised_direction, supervised_x_T
+from tests.painter import HALVES, Painter, halves
+
+SCALES = (-2, -1, 0, 1, 2)
+SEEDS = range(500, 506)
+QUIET = {"progress": False}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Painter()
+
+
+def near(a, b, atol=1e-5):
+    torch.testing.assert_close(a, b, atol=atol, rtol=0, check_dtype=False)
+
+
+# ------------------------------------------------------------------------------- along a slider
+
+
+def test_the_curve_of_a_planted_direction_is_a_line(model):
+    direction = model.last_step(2, 0.1, -0.05)
+    curve = attribute_curve(model, direction, HALVES, SCALES, SEEDS, **QUIET)
+    assert curve.scores.shape == (5, 6, 2) and curve.names == ("upper", "lower")
+    start = halves(hsem.sample(model, SEEDS, steps=2, progress=False).images).double()
+    scales = torch.tensor(SCALES, dtype=torch.float64)
+    near(curve.mean("upper"), start[:, 0].mean() + 0.1 * scales)
+    near(curve.mean("lower"), start[:, 1].mean() - 0.05 * scales)
+    near(curve.deviation("upper"), start[:, 0].std().expand(5))
+    assert curve.is_monotone("upper") and not curve.is_monotone("lower")  # control: it falls
+    near(torch.tensor(curve.end_to_end("upper")), 0.4 / start[:, 0].std())
+    assert curve.end_to_end("lower", spread=0.1) == pytest.approx(-2.0, abs=1e-4)
+
+
+def test_no_direction_no_curve(model):
+    curve = attribute_curve(model, model.last_step(2, 0, 0), HALVES, SCALES, SEEDS, **QUIET)
+    assert curve.end_to_end("upper") == 0 and not curve.is_monotone("upper")
+
+
+def test_one_dip_is_not_monotone():
+    scores = torch.tensor([0.0, 1, 0.9, 3])[:, None, None].expand(4, 2, 1)
+    curve = AttributeCurve(torch.arange(4.0), scores, ("smile",))
+    assert not curve.is_monotone("smile")
+    assert AttributeCurve(torch.arange(4.0), scores.sort(0)[0], ("smile",)).is_monotone("smile")
+
+
+def test_units_of_a_curve():
+    still = AttributeCurve(torch.tensor([-1.0, 1.0]), torch.zeros(2, 3, 1), ("smile",))
+    with pytest.raises(ValueError, match="scale 0 is not on the slider"):
+        still.end_to_end("smile")
+    flat = AttributeCurve(torch.tensor([0.0, 1.0]), torch.zeros(2, 3, 1), ("smile",))
+    with pytest.raises(ValueError, match="deviation of 'smile' must be above 0, got 0"):
+        flat.end_to_end("smile")
+    with pytest.raises(ValueError, match="no attribute 'hat'; there are smile"):
+        flat.mean("hat")
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 0.0), (0.0, 0.0), ((0.0, 1.0), (2.0, 3.0)), ()])
+def test_scales_must_ascend(model, scales):
+    with pytest.raises(ValueError, match="ascending order"):
+        attribute_curve(model, model.last_step(2, 1, 0), HALVES, scales, SEEDS, **QUIET)
+
+
+def test_a_curve_needs_every_score(model):
+    blind = from_function(lambda x: halves(x) * float("nan"), ["upper", "lower"])
+    with pytest.raises(ValueError, match="returned NaN"):
+        attribute_curve(model, model.last_step(2, 1, 0), blind, SCALES, SEEDS, **QUIET)
+
+
+# ------------------------------------------------------------------------- from n examples
+
+
+@pytest.fixture(scope="module")
+def examples(model):
+    table = annotate(model, HALVES, range(400), steps=1, eta=0.0, progress=False)
+    return extremes(table, "upper", count=80)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_h_needs_few_examples_and_x_T_many(model, examples):
+    """The painter's h has two dimensions that matter, and its x_T 192, of which two matter."""
+    counts = (1, 5, 40)
+    curve = learning_curve(model, examples, counts, draws=6, generator=generator(), **QUIET)
+    h, x_T = (curve.cosine[key].mean(0) for key in ("h", "x_T"))
+    assert curve.cosine["h"].shape == (6, 3) and curve.pairs == 40 and curve.held_out
+    assert curve.counts == counts and curve.name == "upper" and curve.effect is None
+    assert h[1] > 0.95 and x_T[1] < 0.6 and (h > x_T).all()
+    assert x_T[0] < x_T[1] < x_T[2]
+    # What to expect of x_T: the gap s along one of 192 directions, the noise of a difference of
+    # means, variance 2/n, along the others; the reference has noise of its own, n = 40.
+    gap = supervised_x_T(model, examples)
+    rows = torch.stack([half.flatten() for half in (gap[:, :4], gap[:, 4:])]).sum(1) / 96**0.5
+    signal = float(rows.square().sum())
+    for k, n in enumerate(counts):
+        lengths = math.sqrt((signal + 190 * 2 / n) * (signal + 190 * 2 / 40))
+        assert float(x_T[k]) == pytest.approx(signal / lengths, abs=0.12)
+
+
+def test_unrelated_examples_agree_on_nothing(model):
+    """Labels at random: a held-out reference tells, a shared one rises as sqrt(n / N)."""
+    mixed = torch.randperm(400, generator=generator(1)).tolist()
+    grid = model.schedule(1).timesteps
+    random = Examples("upper", tuple(mixed[:200]), tuple(mixed[200:]), grid, (0.0,))
+    counts = (10, 50, 100)
+    apart = learning_curve(model, random, counts, draws=12, generator=generator(), **QUIET)
+    assert apart.cosine["x_T"].abs().mean(0).max() < 0.15
+    shared = learning_curve(
+        model, random, counts, draws=12, generator=generator(), held_out=False, **QUIET
+    )
+    assert shared.pairs == 200 and not shared.held_out
+    expected = torch.tensor([math.sqrt(n / 200) for n in counts])
+    near(shared.cosine["x_T"].mean(0), expected, atol=0.1)  # the trap that holding out avoids
+
+
+def test_all_examples_give_the_reference_itself(model, examples):
+    whole = learning_curve(
+        model, examples, [80], draws=1, generator=generator(), held_out=False, **QUIET
+    )
+    for key in ("h", "x_T"):
+        assert float(whole.cosine[key]) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_reference_and_its_effect_are_those_of_equation_11(model, examples):
+    """The halves are drawn with the generator, so they can be drawn again, and worked out."""
+    settings = {"seeds": SEEDS, "scorer": HALVES, "scale": 0.5, **QUIET}
+    curve = learning_curve(model, examples, [3], draws=2, generator=generator(4), **settings)
+    reference = examples.draw(80, generator(4)).rows(range(40, 80))
+    direction = supervised_direction(model, reference, progress=False)
+    plain, moved = (
+        edited_scores(model, HALVES, SEEDS, examples.timesteps, edit, eta=0.0)[:, 0].mean()
+        for edit in (None, hsem.add(direction, 0.5))
+    )
+    assert curve.reference_effect["h"] == pytest.approx(float(moved - plain), abs=1e-5)
+    x_T = hsem.draw_noise(model, SEEDS, 0)[0] + 0.5 * supervised_x_T(model, reference)
+    by_x_T = edited_scores(model, HALVES, SEEDS, examples.timesteps, None, x_T=x_T, eta=0.0)
+    assert curve.reference_effect["x_T"] == pytest.approx(
+        float(by_x_T[:, 0].mean() - plain), abs=1e-5
+    )
+    assert curve.reference_effect["h"] > 0.05
+    assert curve.effect["h"].shape == (2, 1) == curve.effect["x_T"].shape
+
+
+def test_effects_are_compared_at_equal_length(model, examples):
+    """A mean of few examples is long but mostly noise; stretched, its effect shows the cosine."""
+    curve = learning_curve(
+        model,
+        examples,
+        (1, 40),
+        draws=6,
+        generator=generator(),
+        scorer=HALVES,
+        seeds=SEEDS,
+        **QUIET,
+    )
+    share = {key: curve.effect[key].mean(0) / curve.reference_effect[key] for key in curve.effect}
+    assert share["h"][1] == pytest.approx(1, abs=0.1)
+    assert share["x_T"][0] < 0.5 < share["x_T"][1]  # little of a long vector points the right way
+
+
+def test_a_pool_in_memory_gives_the_same_curve(model, examples):
+    crowd = hsem.sample(model, range(400), steps=1, eta=0.0, progress=False)
+    stored, fresh = (
+        learning_curve(model, examples, [5], generator=generator(), samples=samples, **QUIET)
+        for samples in (crowd, None)
+    )
+    for key in ("h", "x_T"):
+        near(stored.cosine[key], fresh.cosine[key])
+    with pytest.raises(ValueError, match="do not hold the seeds"):
+        part = hsem.sample(model, range(9), steps=1, eta=0.0, progress=False)
+        learning_curve(model, examples, [5], generator=generator(), samples=part, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"counts": []}, r"counts must lie in 1..40 \(half of 80, the other half being held out\)"),
+        ({"counts": [0, 3]}, "1..40"),
+        ({"counts": [41]}, "1..40"),
+        ({"counts": [81], "held_out": False}, r"1..80 and draws"),
+        ({"draws": 0}, "draws=0"),
+        ({"scorer": select(HALVES, ["lower"])}, "no attribute 'upper'; there are lower"),
+    ],
+)
+def test_bad_arguments(model, examples, change, words):
+    good = {"examples": examples, "counts": [5], "generator": generator(), **QUIET}
+    with pytest.raises(ValueError, match=words):
+        learning_curve(model, **{**good, **change})
+
+
+def test_one_pair_cannot_be_held_out(model, examples):
+    with pytest.raises(ValueError, match="held_out=False"):
+        learning_curve(model, examples.first(1), [1], generator=generator(), **QUIET)

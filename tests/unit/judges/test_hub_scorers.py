@@ -1,0 +1,200 @@
+"""CLIP and image classifiers, on tiny random checkpoints in the hub's layout, without network."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+transformers = pytest.importorskip("transformers", reason="the optional package of hsem[hub]")
+
+from hsem.evaluation.effects import effect_matrix  # noqa: E402
+from hsem.judges.hub_scorers import ClipScorer, ImageClassifier  # noqa: E402
+from hsem.judges.prompts import CELEBA_PROMPTS, PAPER_PROMPTS  # noqa: E402
+from hsem.judges.scorers import join, scores_of, select  # noqa: E402
+from tests.painter import HALVES, Painter  # noqa: E402
+
+PROCESSOR = {
+    "do_resize": True,
+    "size": {"shortest_edge": 32},
+    "resample": 3,
+    "do_center_crop": True,
+    "crop_size": {"height": 32, "width": 32},
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.48, 0.46, 0.41],
+    "image_std": [0.27, 0.26, 0.28],
+}
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory):
+    """A CLIP of two tiny towers, saved as the hub would hold it."""
+    folder = tmp_path_factory.mktemp("clip")
+    letters = [chr(c) for c in range(33, 127)]
+    vocab = [*letters, *(c + "</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({token: k for k, token in enumerate(vocab)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 77})
+    )
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "CLIPImageProcessor", **PROCESSOR})
+    )
+    tower = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    last = len(vocab) - 1
+    tokens = {"vocab_size": len(vocab), "bos_token_id": last - 1, "eos_token_id": last}
+    config = transformers.CLIPConfig(
+        text_config={**tower, **tokens, "pad_token_id": last},
+        vision_config={**tower, "image_size": 32, "patch_size": 8},
+        projection_dim=8,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = transformers.CLIPModel(config)
+        for p in model.parameters():  # the usual start is so small that all scores are equal
+            if p.ndim > 1:
+                torch.nn.init.normal_(p, std=0.3)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(5, 3, 24, 24, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_clip_agrees_with_its_own_forward_pass(clip_folder, images):
+    """Two towers and a softmax by hand, against CLIPModel.forward on one pair of prompts."""
+    scores = scores_of(ClipScorer.load(clip_folder, device="cpu"), images)
+    model = transformers.CLIPModel.from_pretrained(clip_folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(clip_folder)
+    processor = transformers.AutoImageProcessor.from_pretrained(clip_folder)
+    arrays = [((x.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy() for x in images]
+    for j, pair in enumerate(PAPER_PROMPTS.values()):
+        batch = {**tokenizer(list(pair), padding=True, return_tensors="pt")}
+        batch |= processor(images=arrays, return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**batch).logits_per_image  # (n, 2)
+        expected = logits.double().softmax(dim=1)[:, 0]
+        torch.testing.assert_close(scores[:, j], expected, atol=1e-5, rtol=1e-5)
+    assert scores.std(dim=0).min() > 1e-4  # control: the scores depend on the picture
+
+
+def test_logits_are_what_the_probabilities_come_from(clip_folder, images):
+    probability = scores_of(ClipScorer.load(clip_folder, device="cpu"), images)
+    logit = scores_of(ClipScorer.load(clip_folder, output="logit", device="cpu"), images)
+    torch.testing.assert_close(logit.sigmoid(), probability, atol=1e-5, rtol=1e-5)
+
+
+def test_swapping_the_prompts_swaps_the_answer(clip_folder, images):
+    prompts = {"man": ("A man", "A woman"), "woman": ("A woman", "A man")}
+    scores = scores_of(ClipScorer.load(clip_folder, prompts, device="cpu"), images)
+    torch.testing.assert_close(scores.sum(dim=1), torch.ones(5, dtype=torch.float64))
+
+
+def test_the_forty_attributes_are_forty_columns(clip_folder, images):
+    scorer = ClipScorer.load(clip_folder, CELEBA_PROMPTS, device="cpu")
+    assert scores_of(scorer, images).shape == (5, 40) and scorer.names == tuple(CELEBA_PROMPTS)
+
+
+@pytest.mark.parametrize("pair", ["A man", ("A man",), ("A man", "A man")])
+def test_prompts_must_be_pairs(clip_folder, pair):
+    with pytest.raises(ValueError, match="prompts of 'gender'"):
+        ClipScorer.load(clip_folder, {"gender": pair}, device="cpu")
+
+
+def test_wrong_settings_and_missing_files_are_explained(clip_folder, tmp_path):
+    with pytest.raises(ValueError, match="at least one"):
+        ClipScorer.load(clip_folder, {}, device="cpu")
+    with pytest.raises(ValueError, match="'probability' or 'logit'"):
+        ClipScorer.load(clip_folder, output="prob", device="cpu")
+    with pytest.raises(OSError, match="could not read a model"):
+        ClipScorer.load(tmp_path, device="cpu")
+
+
+def test_pickled_weights_are_not_read(clip_folder, tmp_path):
+    for file in clip_folder.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    state = transformers.CLIPModel.from_pretrained(clip_folder).state_dict()
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    with pytest.raises(OSError, match="safetensors"):
+        ClipScorer.load(tmp_path, device="cpu")
+
+
+def test_without_transformers_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)  # makes the import fail
+    with pytest.raises(ImportError, match=r"hsem\[hub\]"):
+        ClipScorer.load("some/clip")
+
+
+# ------------------------------------------------------------------------------- image classifiers
+
+
+@pytest.fixture(
+    scope="module", params=["single_label_classification", "multi_label_classification"]
+)
+def classifier_folder(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vit")
+    config = transformers.ViTConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
+        num_labels=3,
+        id2label={0: "young", 1: "middle", 2: "old"},
+        problem_type=request.param,
+        initializer_range=0.5,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.ViTForImageClassification(config).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "ViTImageProcessor", **PROCESSOR, "size": 32})
+    )
+    return folder
+
+
+def test_a_classifier_names_its_columns_and_gives_probabilities(classifier_folder, images):
+    scorer = ImageClassifier.load(classifier_folder, device="cpu")
+    assert scorer.names == ("young", "middle", "old")
+    scores = scores_of(scorer, images)
+    logits = scores_of(ImageClassifier.load(classifier_folder, output="logit"), images).numpy()
+    if scorer.model.config.problem_type.startswith("multi"):
+        expected = 1 / (1 + np.exp(-logits))
+    else:
+        expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(scores.numpy(), expected, atol=1e-6)
+    assert scores.std(dim=0).min() > 1e-4
+    assert scores_of(select(scorer, {"age": "old"}), images).shape == (5, 1)
+
+
+def test_a_clip_folder_is_no_classifier_folder(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "no such thing"}')
+    with pytest.raises(OSError, match="could not read a model"):
+        ImageClassifier.load(tmp_path)
+
+
+def test_clip_and_another_scorer_judge_the_same_edits(clip_folder):
+    """Table I with two judges at once: each column as if its judge had been alone."""
+    painter = Painter()
+    clip = ClipScorer.load(clip_folder, output="logit", device="cpu")
+    edits = {"upper": painter.last_step(2, 0.3, 0.0), "lower": painter.last_step(2, 0.0, 0.3)}
+    settings = {"n": 3, "repeats": 2, "progress": False}
+    both = effect_matrix(painter, edits, join(HALVES, clip), **settings)
+    assert both.columns == ("upper", "lower", *PAPER_PROMPTS)
+    for judge in (HALVES, clip):
+        alone = effect_matrix(painter, edits, judge, **settings)
+        torch.testing.assert_close(both.only(judge.names).effects, alone.effects)
+    assert both.only(list(PAPER_PROMPTS)).effects.abs().max() > 1e-3  # control: CLIP does see
+    assert both.diagonal() == pytest.approx({"upper": 0.3, "lower": 0.3}, abs=1e-4)

@@ -1,0 +1,157 @@
+"""Sampling streamed into a PCA: the same as doing it in two steps, and proof against kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+import hsem
+from hsem.unsupervised.harvest import harvest
+from hsem.unsupervised.pca import HSpacePCA
+
+SETTINGS = {"steps": 3, "batch_size": 4, "progress": False}
+RESULTS = ("components_", "explained_variance_", "mean_", "scores_", "seeds_", "attributes_")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> hsem.HSpaceUNet:
+    return hsem.tiny_unet(0)
+
+
+def brightness(images: torch.Tensor) -> torch.Tensor:
+    return images.mean(dim=(2, 3))
+
+
+class Killed(Exception):
+    pass
+
+
+def dies_in_batch(number: int):
+    calls = []
+
+    def scorer(images: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == number:
+            raise Killed
+        return brightness(images)
+
+    return scorer
+
+
+def assert_identical(a: HSpacePCA, b: HSpacePCA) -> None:
+    for name in RESULTS:
+        assert torch.equal(getattr(a, name), getattr(b, name)), name
+
+
+def test_harvest_is_sampling_and_fitting(tiny):
+    got = harvest(tiny, range(10), pca=HSpacePCA(3), scorer=brightness, **SETTINGS)
+    samples = hsem.sample(tiny, range(10), steps=3, batch_size=4, progress=False)
+    expected = HSpacePCA(3).fit(samples.h_seq, batch_size=4)
+    assert torch.equal(got.components_, expected.components_)
+    assert torch.equal(got.scores_, expected.scores_)
+    torch.testing.assert_close(got.attributes_, brightness(samples.images))
+    assert got.seeds_.tolist() == list(range(10))
+    assert got.timesteps_ == samples.schedule.timesteps
+    direction = got.direction(0)
+    direction.check_model(tiny)
+    assert direction.timesteps == samples.schedule.timesteps
+    assert direction.provenance["eta"] == 1.0 and direction.provenance["model"] == tiny.name
+    other = harvest(tiny, range(10, 20), pca=HSpacePCA(3), **SETTINGS)
+    assert not torch.equal(got.components_, other.components_) and other.attributes_ is None
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_an_interrupted_harvest_ends_as_if_uninterrupted(tiny, tmp_path, batch):
+    straight = harvest(tiny, range(10), pca=HSpacePCA(3), scorer=brightness, **SETTINGS)
+    settings = {**SETTINGS, "checkpoint": tmp_path / "checkpoint"}
+    with pytest.raises(Killed):
+        harvest(tiny, range(10), pca=HSpacePCA(3), scorer=dies_in_batch(batch), **settings)
+    assert (tmp_path / "checkpoint").exists() == (batch > 1)
+    seen = []
+    resumed = harvest(
+        tiny,
+        range(10),
+        pca=HSpacePCA(3),
+        scorer=lambda images: [seen.append(len(images)), brightness(images)][1],
+        **settings,
+    )
+    assert_identical(resumed, straight)
+    assert sum(seen) == 10 - 4 * (batch - 1)  # and no work was done twice
+    assert_identical(
+        harvest(tiny, range(10), pca=HSpacePCA(3), scorer=dies_in_batch(1), **settings), straight
+    )  # complete: nothing left to do
+
+
+def test_more_seeds_can_be_added(tiny, tmp_path):
+    settings = {**SETTINGS, "checkpoint": tmp_path / "checkpoint"}
+    harvest(tiny, range(8), pca=HSpacePCA(3), scorer=brightness, **settings)
+    grown = harvest(tiny, range(10), pca=HSpacePCA(3), scorer=brightness, **settings)
+    straight = harvest(tiny, range(10), pca=HSpacePCA(3), scorer=brightness, **SETTINGS)
+    assert_identical(grown, straight)
+    with pytest.raises(ValueError, match="last batch, which was cut short"):
+        harvest(tiny, range(12), pca=HSpacePCA(3), scorer=brightness, **settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"pca": HSpacePCA(2)}, "settings of the PCA"),
+        ({"eta": 0.0}, "model, eta or batch_size"),
+        ({"batch_size": 2}, "model, eta or batch_size"),
+        ({"steps": 4}, "timesteps"),
+        ({"seeds": range(1, 9)}, "seeds"),
+        ({"scorer": brightness}, "scorer"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(tiny, tmp_path, change, name):
+    settings = {"pca": HSpacePCA(3), "checkpoint": tmp_path / "checkpoint", **SETTINGS}
+    harvest(tiny, range(8), **settings)
+    settings |= {"pca": HSpacePCA(3), **change}
+    with pytest.raises(ValueError, match=f"does not belong to this harvest.*{name}"):
+        harvest(tiny, settings.pop("seeds", range(8)), **settings)
+    other = hsem.tiny_unet(1)
+    with pytest.raises(ValueError, match="model, eta"):
+        harvest(other, range(8), pca=HSpacePCA(3), checkpoint=tmp_path / "checkpoint", **SETTINGS)
+
+
+def test_a_fitted_pca_is_refused(tiny):
+    pca = harvest(tiny, range(4), pca=HSpacePCA(2), **SETTINGS)
+    with pytest.raises(ValueError, match="already seen 4 samples"):
+        harvest(tiny, range(4), pca=pca, **SETTINGS)
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_writing_leaves_a_usable_checkpoint(tiny, tmp_path):
+    """A real SIGKILL in the middle of `save`, when the new file is written but not yet in place."""
+    script = """
+        import os, signal, sys
+        import hsem
+        from hsem.unsupervised import pca
+        from hsem.unsupervised.harvest import harvest
+        saves, replace = [], os.replace
+
+        def deadly(source, target):
+            saves.append(1)
+            if len(saves) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            replace(source, target)
+
+        pca.os.replace = deadly
+        harvest(hsem.tiny_unet(0), range(10), steps=3, batch_size=4, pca=pca.HSpacePCA(3),
+                checkpoint=sys.argv[1], progress=False)
+    """
+    path = tmp_path / "checkpoint"
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    end = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(path)], env=environment, check=False
+    )
+    assert end.returncode == -signal.SIGKILL
+    assert HSpacePCA.load(path).n_samples_seen_ == 4
+    resumed = harvest(tiny, range(10), pca=HSpacePCA(3), checkpoint=path, **SETTINGS)
+    straight = harvest(tiny, range(10), pca=HSpacePCA(3), **SETTINGS)
+    assert torch.equal(resumed.components_, straight.components_)
+    assert torch.equal(resumed.scores_, straight.scores_)
