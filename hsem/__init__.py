@@ -28,7 +28,7 @@ from .evaluation.effects import effect_matrix, table_one
 from .evaluation.stability import bootstrap_angles
 from .judges import classifier
 from .network.hooks import HRecord, edit_h, record_h
-from .network.models import KNOWN, default_device, load, tiny_unet
+from .network.models import KNOWN, default_device, fast_dtype, load, tiny_unet
 from .network.unet import Context, HSpaceUNet
 from .supervised.annotation import Annotation, annotate, score_samples
 from .supervised.examples import Examples, expression_pairs, extremes
@@ -87,6 +87,7 @@ __all__ = [
     "effect_matrix",
     "expression_pairs",
     "extremes",
+    "fast_dtype",
     "focused_directions",
     "harvest",
     "image_directions",

@@ -82,8 +82,8 @@ def save(
         which then needs a folder or the suffix .safetensors
     model : with which all was computed
     tensors : floating ones are stored in half precision, integers as they are
-    directions : stored in 8 bits, with one scale per step and channel: 175 KB for 20 steps of
-        (128, 8, 8), and a cosine to the original above 0.9999
+    directions : stored in 8 bits, with one scale per step and channel: 250 KB for 20 steps of
+        (192, 8, 8), and a cosine to the original above 0.9999
     command : that does this again; by default the script of the chapter
     facts : plain JSON values for the provenance: seeds, steps, eta, ...
 

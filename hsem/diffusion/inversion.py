@@ -78,8 +78,8 @@ def invert(
     _check_images(images)
     schedule = schedule or model.schedule(steps)
     n, t_count = len(images), schedule.steps
-    x_T = torch.empty(images.shape, dtype=model.dtype)
-    h_seq = torch.empty(n, t_count, *model.h_shape, dtype=model.dtype)
+    x_T = torch.empty(images.shape, dtype=model.outer_dtype)
+    h_seq = torch.empty(n, t_count, *model.h_shape, dtype=model.outer_dtype)
     residual = torch.empty(n, t_count)
     backwards = list(enumerate(schedule))[::-1]
     with tqdm(total=n * t_count, disable=not progress, unit="step", leave=False) as bar:

@@ -162,7 +162,7 @@ def sample(
     is also how stock diffusers pipelines use a list of generators.
 
     Records are written to the CPU as they come, so the device holds one batch. A record of h
-    takes n * T * C * h * w * 4 bytes: 1.6 MB per sample at 25 steps for portraits-64, 6.6 MB at
+    takes n * T * C * h * w * 4 bytes: 1.2 MB per sample at 25 steps for portraits-64, 6.6 MB at
     50 steps for the 256x256 models. For thousands of samples, call this on pieces of the seeds.
     """
     schedule = schedule or model.schedule(steps)
@@ -293,5 +293,5 @@ def _noise(
         noise = drawn_z if noise is None and any(etas) else noise
     assert x is not None
     # Given noise must already have the right dtype; the seeds' noise is ours to convert.
-    x = x.to(model.device, model.dtype if x_T is None else None)
+    x = x.to(model.device, model.outer_dtype if x_T is None else None)
     return x, None if noise is None else noise.to(model.device, x.dtype)

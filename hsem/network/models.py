@@ -23,6 +23,7 @@ DATA = Path(__file__).parents[1] / "data"
 
 KNOWN: dict[str, str] = {
     "portraits-64": "rendered portraits with known factors, 64x64, comes with the package",
+    "portraits-64-obeys": "its twin, trained to obey h (exchanged skips), comes with the package",
     "google/ddpm-ema-celebahq-256": "CelebA-HQ faces, 256x256, the model of the paper",
     "google/ddpm-ema-church-256": "LSUN churches, 256x256 (SM H)",
     "google/ddpm-ema-bedroom-256": "LSUN bedrooms, 256x256 (SM H)",
@@ -49,7 +50,9 @@ def load(
     scheduler : a diffusers scheduler, or its config as a mapping
         By default the one found beside the weights.
     device : where to compute; None takes `default_device()`
-    dtype : of the computation; the weights may be stored otherwise
+    dtype : in which the network computes, whatever the weights are stored in. In bfloat16 (see
+        `fast_dtype`) only the network does: x, h and the sampler stay in float32. Jacobians and
+        inversions need float32.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def load(
     --------
     >>> model = load(device="cpu")
     >>> model.h_shape
-    (128, 8, 8)
+    (192, 8, 8)
     """
     folder, name = None, type(source).__name__
     if isinstance(source, (str, Path)):
@@ -89,6 +92,26 @@ def default_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def fast_dtype(device: str | torch.device | None = None) -> torch.dtype:
+    """bfloat16 where the hardware calculates with it, else float32.
+
+    For crowds of samples: three times the speed on a processor with AMX. The picture of a seed
+    stays that of the same person and differs by the rounding of the network's answers. Hardware
+    without bfloat16 imitates it at a tenth of the speed of float32.
+    """
+    device = torch.device(device or default_device())
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and bool(_capabilities().get("avx512_bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _capabilities() -> Mapping[str, Any]:
+    """What the processor can do; older versions of torch do not tell."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
 
 
 def tiny_unet(seed: int = 0, prediction_type: str = "epsilon") -> HSpaceUNet:

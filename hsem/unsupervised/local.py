@@ -177,7 +177,7 @@ def trajectory(
         raise IndexError(f"steps must be some of 0..{schedule.steps - 1}, got {list(steps)}")
     which = slice(index, index + 1)
     edit = rows(samples.edit, which, n)
-    x, z = samples.x_T[which].to(model.device, model.dtype), _noise(samples, index)
+    x, z = samples.x_T[which].to(model.device, model.outer_dtype), _noise(samples, index)
     z = None if z is None else z.to(x)
     run = sample_steps(model, schedule, x, eta=samples.eta, z=z, edit=edit, asyrp=samples.asyrp)
     for i in range(max(steps) + 1):
