@@ -15,18 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from ..renderer.factors import FACTORS, LABELS
+from .files import read_labels
 from .sampler import CORRELATIONS
 
 RESTATED = {"glasses_shape", "hair_r", "hair_g", "hair_b", "bg_g", "bg_b"}
 ANCESTRY_SHARES = {"african", "asian", "caucasian"}  # sum to one, hence go against each other
-
-
-def load_labels(folder: Path, split: str = "train") -> np.ndarray:
-    """All labels (n, 37) of a split."""
-    files = sorted(folder.glob(f"{split}_*.npz"))
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no {split}_*.npz; see portraits/README.md")
-    return np.concatenate([np.load(file)["labels"] for file in files])
 
 
 def strongest(table: np.ndarray, least: float) -> Iterator[tuple[str, str, float]]:
@@ -47,7 +40,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--least", type=float, default=0.15)
     args = parser.parse_args()
-    table = load_labels(args.data)
+    table = read_labels(args.data)
     print(f"{len(table)} portraits\n\n| factors | r | built in |\n|:--|--:|:--|")
     for a, b, r in strongest(table, args.least):
         about = CORRELATIONS.get((a, b), CORRELATIONS.get((b, a), (0, "follows from others")))[1]

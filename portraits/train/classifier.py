@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 from hsem import classifier
 from hsem.judges.classifier import Attribute, PortraitClassifier
 
+from ..dataset.files import read_labels
 from .run import half_precision, layout, load_images
 
 # Order of the columns in the shards, as the renderer writes them.
@@ -100,9 +101,9 @@ TARGETS: dict[str, tuple[str, bool, Rule]] = {
 MIRRORED = ("yaw", "roll", "light_azimuth")  # change sign when the picture is mirrored
 
 
-def load_targets(folder: Path, split: str) -> Tensor:
-    """Targets (n, k) in natural units, from `folder/split_*.npz`."""
-    labels = np.concatenate([np.load(f)["labels"] for f in sorted(folder.glob(f"{split}_*.npz"))])
+def load_targets(data: Path, split: str) -> Tensor:
+    """Targets (n, k) in natural units, from shards or packs."""
+    labels = read_labels(data, split)
     columns = [rule(labels) for _, _, rule in TARGETS.values()]
     return torch.from_numpy(np.stack(columns, 1)).float()
 

@@ -35,6 +35,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..dataset.files import read_images
 from .levels import Inner, Level, grow, level_noise, skip_dropout, skip_exchange
 
 log = logging.getLogger("portraits.train")
@@ -70,15 +71,9 @@ SCHEDULER: dict[str, Any] = {
 # ------------------------------------------------------------------------------------------- data
 
 
-def load_images(folder: Path, split: str = "train") -> Tensor:
-    """All pictures of a split as uint8 (n, 3, 64, 64), read from `folder/split_*.npz`."""
-    shards = sorted(folder.glob(f"{split}_*.npz"))
-    if not shards:
-        raise FileNotFoundError(
-            f"data={str(folder)!r} holds no {split}_*.npz; render some, see portraits/README.md"
-        )
-    pictures = np.concatenate([np.load(shard)["images"] for shard in shards])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+def load_images(data: Path, split: str = "train") -> Tensor:
+    """All pictures of a split as uint8 (n, 3, 64, 64), from shards or packs."""
+    return torch.from_numpy(read_images(data, split)).permute(0, 3, 1, 2).contiguous()
 
 
 def batches(images: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:

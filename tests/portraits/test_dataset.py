@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from portraits.dataset import draw as dataset
-from portraits.dataset.correlations import load_labels, strongest
+from portraits.dataset import files
+from portraits.dataset.correlations import strongest
 from portraits.dataset.draw import Shard, draw_shard, save_subset, shards
+from portraits.dataset.files import pack, read_images, read_labels
 from portraits.dataset.sampler import sample
 from portraits.renderer.factors import LABELS, Portrait, labels
 from portraits.train.classifier import load_targets
@@ -47,7 +49,7 @@ def test_each_portrait_depends_on_its_own_number(folder):
     for k in (0, 5, 9):
         p = sample(np.random.default_rng([2026, k]))
         assert images[k].float().mean() == round(p.age)
-        np.testing.assert_array_equal(load_labels(folder)[k], labels(p))
+        np.testing.assert_array_equal(read_labels(folder)[k], labels(p))
     held = load_images(folder, "held")
     assert held[0].float().mean() == round(sample(np.random.default_rng([7, 0])).age)
     assert not np.array_equal(held[0], images[0])  # control
@@ -75,4 +77,26 @@ def test_strongest_correlations_of_a_known_table():
 
 def test_no_data(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no train_\*\.npz"):
-        load_labels(tmp_path)
+        read_labels(tmp_path)
+
+
+@pytest.mark.parametrize(("quality", "tolerance"), [(101, 0), (95, 3)])
+def test_a_pack_gives_back_what_it_was_made_of(folder, tmp_path, quality, tolerance):
+    trip = tmp_path / "trip"
+    trip.mkdir()
+    assert pack(folder, trip / "train_q.npz", "train", quality) == 10
+    assert pack(folder, trip / "held_q.npz", "held", quality, count=3) == 3
+    ours, theirs = read_images(trip).astype(int), read_images(folder).astype(int)
+    assert np.abs(ours - theirs).max() <= tolerance
+    assert np.abs(ours - theirs[::-1]).max() > 3  # control: another order is another data set
+    np.testing.assert_array_equal(read_labels(trip), read_labels(folder))
+    # one file may be named, too, and the other split is found beside it
+    assert len(read_images(trip / "train_q.npz")) == 10
+    assert len(read_images(trip / "train_q.npz", "held")) == 3
+    assert load_images(trip / "held_q.npz", "held").shape == (3, 3, 64, 64)
+
+
+def test_pictures_keep_their_place_in_a_mosaic():
+    images = np.random.default_rng(0).integers(0, 256, (70, 64, 64, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(files._cut(files._mosaic(images))[:70], images)
+    assert not files._cut(files._mosaic(images))[70:].any()
