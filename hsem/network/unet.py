@@ -126,7 +126,7 @@ class HSpaceUNet:
         torch.nn.Module.to(self.unet, device=device or self.device, dtype=dtype or self.dtype)
         # Not in float32: little is gained, and forward-mode derivatives of group_norm fail there.
         layout = torch.channels_last if self.dtype in HALF else torch.contiguous_format
-        torch.nn.Module.to(self.unet, memory_format=layout)
+        torch.nn.Module.to(self.unet, memory_format=layout)  # type: ignore[call-overload]
         return self
 
     def schedule(self, steps: int, spacing: str | None = None) -> Schedule:

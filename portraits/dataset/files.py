@@ -15,6 +15,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -76,7 +77,7 @@ def pack(data: Path, out: Path, split: str, quality: int, count: int | None = No
     """Write a split, or its first `count` portraits, as one pack; return how many there are."""
     images, labels = read_images(data, split)[:count], read_labels(data, split)[:count]
     names = np.load(files_of(data, split)[0])["names"]
-    content: dict[str, np.ndarray] = {}
+    content: dict[str, Any] = {"count": np.array(len(images)), "labels": labels, "names": names}
     for first in range(0, len(images), ACROSS * ACROSS):
         buffer = io.BytesIO()
         picture = Image.fromarray(_mosaic(images[first : first + ACROSS * ACROSS]))
@@ -86,7 +87,7 @@ def pack(data: Path, out: Path, split: str, quality: int, count: int | None = No
             picture.save(buffer, "AVIF", quality=quality, subsampling="4:4:4", speed=6)
         content[f"m{first:06d}"] = np.frombuffer(buffer.getvalue(), np.uint8)
     part = out.with_suffix(".part.npz")
-    np.savez(part, count=np.array(len(images)), labels=labels, names=names, **content)
+    np.savez(part, **content)
     os.replace(part, out)
     return len(images)
 

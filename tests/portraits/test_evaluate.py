@@ -1,0 +1,67 @@
+"""The measures of samples, where the answer is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from portraits.evaluate.measures import (
+    frechet_distance,
+    kolmogorov_smirnov,
+    nearest,
+    quantise,
+    real_or_fake,
+    spread,
+)
+from portraits.evaluate.samples import TARGETS, table
+
+DRAW = torch.Generator().manual_seed(0)
+
+
+def normal(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=DRAW)
+
+
+def test_narrow_samples_are_noticed_by_spread_and_distance() -> None:
+    real, same, narrow = normal(4000, 3), normal(4000, 3), 0.5 * normal(4000, 3)
+    assert spread(narrow, real) == pytest.approx([0.5] * 3, abs=0.03)
+    assert spread(same, real) == pytest.approx([1.0] * 3, abs=0.05)  # control
+    # for N(0, 1) and N(0, 1/4) the largest gap of the distribution functions is 0.1615
+    assert kolmogorov_smirnov(real, narrow) == pytest.approx([0.1615] * 3, abs=0.025)
+    assert max(kolmogorov_smirnov(real, same)) < 0.04
+
+
+def test_frechet_distance_of_shifted_gaussians() -> None:
+    a, b = normal(20_000, 2), normal(20_000, 2) + torch.tensor([3.0, 0.0])
+    assert frechet_distance(a, b) == pytest.approx(9.0, abs=0.2)
+    assert frechet_distance(a, normal(20_000, 2)) < 0.01
+
+
+def test_a_small_network_tells_what_can_be_told() -> None:
+    smooth = normal(300, 3, 8, 8).repeat_interleave(8, -1).repeat_interleave(8, -2)
+    rough = normal(300, 3, 64, 64)
+    assert real_or_fake(smooth, rough) > 0.95
+    assert 0.3 < real_or_fake(smooth[:150], smooth[150:]) < 0.7  # control: nothing to tell
+
+
+def test_a_copy_is_nearest_to_its_model() -> None:
+    bank = normal(50, 3, 64, 64).clamp(-1, 1)
+    distance, index = nearest(bank[[7, 3]] + 0.01, bank)
+    assert index[:, 0].tolist() == [7, 3]
+    assert distance[:, 0].max() < 0.02 < distance[:, 1].min()
+
+
+def test_samples_are_rounded_as_files_are() -> None:
+    x = quantise(normal(4, 3, 8, 8))
+    assert x.abs().max() <= 1
+    assert torch.allclose((x + 1) * 127.5, ((x + 1) * 127.5).round(), atol=1e-4)
+
+
+def test_the_table_says_what_is_short() -> None:
+    good = {
+        "ks": {"a": 0.05}, "spread": {"a": 0.9}, "frechet": 10.0,
+        "real_or_fake_accuracy": 0.7, "nearest_ratio": 1.0,
+    }  # fmt: skip
+    text = table({"one": good, "two": {**good, "frechet": 70.0}})
+    assert text.count("short") == 1
+    assert len(text.splitlines()) == 1 + len(TARGETS)
