@@ -1,11 +1,11 @@
 """Pictures and tables for notebooks; nothing else in `hsem` draws."""
 
-from .difference import difference
+from .differences import difference
 from .film import Film
 from .picture import Picture, to_uint8
-from .publish import publish
+from .published import publish
 from .show import anatomy, board, figure, grid, live_slider, slider, strip
-from .table import Table, table
+from .tables import Table, table
 
 __all__ = [
     "Film",
