@@ -52,6 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         '<data value="x">29% (25% to 32%)</data>.'
     )
     nb = new_notebook(cells=[new_markdown_cell(text, id="text"), code])
+    nb.metadata.language_info = {"name": "python", "mimetype": "text/x-python"}
     nbformat.write(nb, source / "book/one.ipynb")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", source, "-q", "-W", "-n"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
