@@ -16,7 +16,7 @@ FOLDERS  := $(filter-out book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test book html results test lab lint format notebooks address clean distclean
+.PHONY: help setup setup-test book html results test lab lint format notebooks numbers address clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -90,6 +90,9 @@ lab: setup $(VENV)/.lab  ## open the chapters in JupyterLab
 
 notebooks: setup  ## run chapters again and store their outputs (ONLY="book/hspace.ipynb" for one)
 	$(BIN)/python book/_tools/execute.py --timeout $(CELL_TIMEOUT) $(or $(ONLY),$(CHAPTERS))
+
+numbers: setup  ## write into the text what the stored chapters published
+	$(BIN)/python book/_tools/fill.py
 
 # -- checks --
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from fill import Fill
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -208,6 +209,10 @@ def run(source: Path, target: Path, timeout: int) -> str | None:
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         return f"{source}: {error}"
     normalise(nb, source.stem)
+    fill = Fill(source.parent)
+    fill.notebook(nb)
+    if fill.missing:
+        return f"{source}: the text names {fill.missing}, which no cell publishes; nothing stored"
     nbformat.validate(nb)
     text = nbformat.writes(nb) + "\n"
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from torch import Tensor
 INK = (118, 118, 118, 255)
 GAP = 2  # pixels between images
 CELL = 128  # an image smaller than this is shown enlarged, in CSS pixels
+NUMBERED = "application/vnd.hsem.numbered+json"  # read by book/_tools/figures.py
 PAGE = 720  # width of a page of the book in CSS pixels; wider pictures are shown shrunk
 
 
@@ -156,7 +158,8 @@ def sheet(
             (x, y), text, INK, font=_font(fitting), anchor=anchor, align="center", spacing=size // 4
         )
 
-    kernel = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+    # Not bicubic: it draws edges brighter and darker than either side, which no pixel was.
+    kernel = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
     for i, image in enumerate(images):
         x, y = left + i % cols * step_x, top + i // cols * step_y
         canvas.paste(Image.fromarray(image).resize((w, h), kernel), (x, y))
@@ -205,6 +208,37 @@ def img_tag(
     )
 
 
+def labelled(tag: str, width: int, cols: Sequence[str] | None, rows: Sequence[str] | None) -> str:
+    """The `<img>` with names above its columns and beside its rows, as text."""
+
+    def names(axis: str, texts: Sequence[str], more: str) -> str:
+        cells = "".join(f"<span>{html.escape(t)}</span>" for t in texts)
+        tracks = f"grid-template-{axis}:repeat({len(texts)},minmax(0,1fr))"
+        return f'<div style="display:grid;{tracks};{more}">{cells}</div>'
+
+    if not cols and not rows:
+        return tag
+    above = names("columns", cols, "text-align:center;overflow-wrap:anywhere") if cols else ""
+    beside = names("rows", rows, "align-items:center;text-align:right") if rows else ""
+    corner = "<span></span>" if cols and rows else ""
+    tracks = f"{'auto ' if rows else ''}minmax(0,{width}px)"
+    return (
+        f'<div class="hsem-labelled" style="display:grid;grid-template-columns:{tracks};'
+        f'gap:0.2em 0.5em;font-size:0.85em;line-height:1.2">{corner}{above}{beside}{tag}</div>'
+    )
+
+
+def numbered(kind: str, name: str, caption: str) -> dict[str, Any]:
+    """What tells the book's pages to number a figure or a table, if it has a name."""
+    if not name:
+        return {}
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise ValueError(f"name must be small letters, digits and hyphens, got {name!r}")
+    if not caption:
+        raise ValueError(f"{kind} {name!r} is numbered, so it needs a caption")
+    return {NUMBERED: {"kind": kind, "name": name, "caption": caption}}
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A picture that a notebook shows together with its alternative text.
@@ -217,6 +251,7 @@ class Picture:
     caption : text below the picture, or empty
     crisp : enlarge pixels as squares
     lossless : for drawings, whose thin lines suffer from lossy compression
+    name : label for {numref}; the book's pages then number the picture
     """
 
     image: Image.Image
@@ -225,6 +260,7 @@ class Picture:
     caption: str = ""
     crisp: bool = False
     lossless: bool = False
+    name: str = ""
 
     def __repr__(self) -> str:
         return f"Picture({self.alt!r})"
@@ -238,7 +274,8 @@ class Picture:
         # The book, JupyterLab and Colab take the HTML; viewers that strip it take the image.
         kind, fmt = ("image/png", "PNG") if self.lossless else ("image/jpeg", "JPEG")
         fallback = {kind: encode(flattened(self.image), fmt)}
-        return {"text/html": self._repr_html_(), "text/plain": self.alt} | fallback
+        more = fallback | numbered("figure", self.name, self.caption)
+        return {"text/html": self._repr_html_(), "text/plain": self.alt} | more
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a file; the ending chooses the format."""

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from ..network.unet import HSpaceUNet
 from . import anatomy as _anatomy
 from .film import Film, film
-from .picture import CELL, Picture, checked_alt, img_tag, sheet, tick, ticks, to_uint8
+from .picture import CELL, Picture, checked_alt, img_tag, labelled, sheet, tick, ticks, to_uint8
 
 __all__ = [
     "Film",
@@ -46,6 +46,7 @@ def grid(
     row_labels: Sequence[Any] | None = None,
     scale: float | None = None,
     caption: str = "",
+    name: str = "",
     crisp: bool = False,
 ) -> Picture:
     """Images in rows.
@@ -59,6 +60,7 @@ def grid(
     col_labels, row_labels : texts above the columns and beside the rows
     scale : CSS pixels per pixel; by default small images are shown 128 pixels wide
     caption : text below the picture
+    name : label for {numref}, such as "fig-swap"; the book's pages then number the picture
     crisp : enlarge pixels as squares (for maps and masks) instead of smoothly
 
     Returns
@@ -86,7 +88,7 @@ def grid(
     shown = int(array.shape[2] * scale)
     picture = sheet(array, cols, zoom=zoom, smooth=not crisp, width=shown, **texts)
     width = round(picture.width * scale / zoom)
-    return Picture(picture, checked_alt(alt), width, caption, crisp=crisp)
+    return Picture(picture, checked_alt(alt), width, caption, crisp=crisp, name=name)
 
 
 def strip(
@@ -97,6 +99,7 @@ def strip(
     alt: str,
     scale: float | None = None,
     caption: str = "",
+    name: str = "",
     crisp: bool = False,
 ) -> Picture:
     """Rows of images with labels above the columns and beside the rows, as in the paper's figures.
@@ -105,7 +108,7 @@ def strip(
     ----------
     images : (rows, cols, 3, H, W) or one row (cols, 3, H, W), in [-1, 1]
     col_labels, row_labels : texts or numbers, one per column, one per row
-    alt, scale, caption, crisp : as in `grid`
+    alt, scale, caption, name, crisp : as in `grid`
     """
     if images.ndim == 4:
         images = images[None]
@@ -118,11 +121,14 @@ def strip(
         row_labels=row_labels,
         scale=scale,
         caption=caption,
+        name=name,
         crisp=crisp,
     )
 
 
-def figure(drawing: Any, *, alt: str, width: int | None = None, caption: str = "") -> Picture:
+def figure(
+    drawing: Any, *, alt: str, width: int | None = None, caption: str = "", name: str = ""
+) -> Picture:
     """A matplotlib figure or a PIL image, with the text that belongs to it.
 
     Parameters
@@ -131,27 +137,29 @@ def figure(drawing: Any, *, alt: str, width: int | None = None, caption: str = "
     alt : what the drawing shows; of a plot: what is on the axes, and what is to be seen
     width : CSS pixels; by default the figure's own size
     caption : text below the picture
+    name : label for {numref}, such as "fig-swap"; the book's pages then number the picture
     """
     checked = checked_alt(alt)
     if isinstance(drawing, Image.Image):
-        return Picture(drawing, checked, width or drawing.width, caption, lossless=True)
+        return Picture(drawing, checked, width or drawing.width, caption, lossless=True, name=name)
     import matplotlib.pyplot as plt  # late: a slider needs none of it
 
     buffer = BytesIO()
     drawing.savefig(buffer, format="png", dpi=200, bbox_inches="tight")
     plt.close(drawing)
     image = Image.open(buffer).convert("RGB")
-    return Picture(image, checked, width or image.width // 2, caption, lossless=True)
+    return Picture(image, checked, width or image.width // 2, caption, lossless=True, name=name)
 
 
-def anatomy(model: HSpaceUNet, *, caption: str = "") -> Picture:
+def anatomy(model: HSpaceUNet, *, caption: str = "", name: str = "") -> Picture:
     """The model's U-Net as a drawing, from its module tree and the shapes that flow (fig. 10).
 
     Height is resolution, width is channels, numbers are (C, h, w) and millions of parameters;
     dashed arrows are skip connections.
     """
     blocks = _anatomy.measure(model)
-    return figure(_anatomy.draw(blocks), alt=_anatomy.describe(model, blocks), caption=caption)
+    drawing, alt = _anatomy.draw(blocks), _anatomy.describe(model, blocks)
+    return figure(drawing, alt=alt, caption=caption, name=name)
 
 
 def slider(
@@ -161,9 +169,12 @@ def slider(
     *,
     alt: str,
     cols: int | None = None,
+    col_labels: Sequence[Any] | None = None,
+    row_labels: Sequence[Any] | None = None,
     start: int | None = None,
     scale: float | None = None,
     caption: str = "",
+    name: str = "",
     crisp: bool = False,
     live: Callable[[float], Images] | None = None,
 ) -> Film:
@@ -175,7 +186,8 @@ def slider(
     values : n_frames numbers or texts, shown by the slider
     label : name of the slider
     alt : what the picture shows; label and value are added for each frame
-    cols, scale, caption, crisp : as in `grid`
+    cols, scale, caption, name, crisp : as in `grid`
+    col_labels, row_labels : names of the columns and rows of each frame
     start : frame shown first; by default the value nearest to zero, else the first
     live : function of one number giving (n_images, 3, H, W); with a kernel a second slider
         over the same range calls it when let go
@@ -191,9 +203,12 @@ def slider(
         [label],
         alt=alt,
         cols=cols,
+        col_labels=col_labels,
+        row_labels=row_labels,
         start=None if start is None else [start],
         scale=scale,
         caption=caption,
+        name=name,
         crisp=crisp,
         live=live,
     )
@@ -228,9 +243,12 @@ def board(
     *,
     alt: str,
     cols: int | None = None,
+    col_labels: Sequence[Any] | None = None,
+    row_labels: Sequence[Any] | None = None,
     start: Sequence[int] | None = None,
     scale: float | None = None,
     caption: str = "",
+    name: str = "",
     crisp: bool = False,
     live: Callable[..., Images] | None = None,
 ) -> Film:
@@ -243,7 +261,8 @@ def board(
     values : for each slider the numbers or texts of its positions
     labels : name of each slider
     alt : what the picture shows; labels and values are added for each frame
-    cols, scale, caption, crisp : as in `grid`
+    cols, scale, caption, name, crisp : as in `grid`
+    col_labels, row_labels : names of the columns and rows of each frame
     start : for each slider the first position; by default the value nearest to zero
     live : function of k numbers giving (n_images, 3, H, W), called when a kernel is there
 
@@ -269,10 +288,18 @@ def board(
     if len(first) != k or not all(0 <= i < n for i, n in zip(first, expected, strict=True)):
         raise ValueError(f"start must hold one position per slider, below {expected}, got {first}")
 
+    names = [None if given is None else ticks(given) for given in (col_labels, row_labels)]
+    for axis, texts, fits in zip(
+        ("col", "row"), names, (cols, -(-array.shape[k] // cols)), strict=True
+    ):
+        if texts is not None and len(texts) != fits:
+            raise ValueError(f"{axis}_labels must hold {fits} texts, got {len(texts)}")
+
     def tag(images: np.ndarray, at: Sequence[str]) -> str:
         picture = sheet(images, cols)
         where = ", ".join(f"{label} {text}" for label, text in zip(labels, at, strict=True))
-        return img_tag(picture, f"{alt}; {where}", round(picture.width * scale), crisp=crisp)
+        width = round(picture.width * scale)
+        return labelled(img_tag(picture, f"{alt}; {where}", width, crisp=crisp), width, *names)
 
     def frame(index: tuple[int, ...]) -> str:
         return tag(array[index], [texts[i] for texts, i in zip(options, index, strict=True)])
@@ -286,7 +313,7 @@ def board(
         options,
         list(labels),
         start=first,
-        contact_sheet=_contact_sheet(array, options, labels, first, alt, caption),
+        contact_sheet=_contact_sheet(array, options, labels, first, alt, caption, name),
         live=None if live is None else ask,
         ranges=None if live is None else [(float(min(v)), float(max(v))) for v in values],
     )
@@ -299,6 +326,7 @@ def _contact_sheet(
     start: tuple[int, ...],
     alt: str,
     caption: str,
+    name: str,
 ) -> Picture:
     """The frames as one still picture: of a slider every row, of a board its first image."""
     if len(options) == 1:
@@ -319,7 +347,7 @@ def _contact_sheet(
         width=max(images.shape[3], CELL // 2),
     )
     names = " and ".join(labels)
-    return Picture(picture, f"{alt}; contact sheet over {names}", picture.width, caption)
+    return Picture(picture, f"{alt}; contact sheet over {names}", picture.width, caption, name=name)
 
 
 def _batch(images: Images, name: str, ndim: int) -> Images:

@@ -90,9 +90,13 @@ class Visit:
 
 
 @contextmanager
-def visit(browser: Browser, path: Path, dark: bool = False) -> Iterator[Visit]:
+def visit(browser: Browser, path: Path, dark: bool = False, width: int = 1280) -> Iterator[Visit]:
     """Open a file; every request that leaves the disk is stopped and noted."""
-    context = browser.new_context(offline=True, color_scheme="dark" if dark else "light")
+    context = browser.new_context(
+        offline=True,
+        color_scheme="dark" if dark else "light",
+        viewport={"width": width, "height": 800},
+    )
     page = context.new_page()
     seen = Visit(page)
 

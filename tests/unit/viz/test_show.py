@@ -290,3 +290,38 @@ def test_without_stack_python_swaps_the_frame(
     (shown,) = of_type(board, ipywidgets.HTML)
     first.index, second.index = 1, 0
     assert alt_of(shown.value) == f"{ALT}; a 1, b 0"
+
+
+# -- names of rows, columns, figures -------------------------------------------------------------
+
+
+def test_a_slider_names_its_rows_and_columns(frames: torch.Tensor) -> None:
+    if not hasattr(ipywidgets, "Stack"):
+        pytest.skip("needs ipywidgets 8")
+    film = viz.slider(
+        frames, range(5), "x", alt=ALT, cols=1, row_labels=["a < b", 2], col_labels=[7]
+    )
+    text = of_type(film, ipywidgets.HTML)[0].value
+    assert [text.index(f"<span>{t}</span>") for t in ("7", "a &lt; b", "2")] == sorted(
+        text.index(f"<span>{t}</span>") for t in ("7", "a &lt; b", "2")
+    )
+    assert "<img" in text and "hsem-labelled" in text
+    plain = viz.slider(frames, range(5), "x", alt=ALT, cols=1)
+    assert "hsem-labelled" not in of_type(plain, ipywidgets.HTML)[0].value
+    with pytest.raises(ValueError, match="col_labels must hold 1 texts, got 2"):
+        viz.slider(frames, range(5), "x", alt=ALT, cols=1, col_labels=[1, 2])
+
+
+def test_a_picture_with_a_name_says_so_to_the_book(frames: torch.Tensor) -> None:
+    kind = "application/vnd.hsem.numbered+json"
+    named = {"alt": ALT, "name": "fig-x", "caption": "Five shades"}
+    said = {"kind": "figure", "name": "fig-x", "caption": "Five shades"}
+    assert viz.grid(frames[0], **named)._repr_mimebundle_()[kind] == said
+    assert viz.strip(frames[0], **named)._repr_mimebundle_()[kind] == said
+    assert viz.figure(Image.new("RGB", (9, 9)), **named)._repr_mimebundle_()[kind] == said
+    if hasattr(ipywidgets, "Stack"):
+        bundle = viz.slider(frames, range(5), "x", **named)._repr_mimebundle_()
+        assert (bundle[0] if isinstance(bundle, tuple) else bundle)[kind] == said
+    assert kind not in viz.grid(frames[0], alt=ALT)._repr_mimebundle_()
+    with pytest.raises(ValueError, match="needs a caption"):
+        viz.grid(frames[0], alt=ALT, name="fig-x")._repr_mimebundle_()

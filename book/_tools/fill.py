@@ -1,0 +1,116 @@
+"""Write into the text the numbers that the chapters published (`hsem.viz.publish`).
+
+A sentence of a chapter or page holds `<data value="NAME"></data>`; what a code cell published under
+that name is written between the two marks. Elsewhere the name is `CHAPTER:NAME`. So the stored
+text can be read on GitHub, in Colab and in the book, and cannot differ from what the run found:
+`--check`, and a test, say where it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+MIME = "application/vnd.hsem.published+json"
+MARK = re.compile(r'<data value="([^"]*)">(.*?)</data>', re.S)
+
+
+def published(nb: Mapping[str, Any]) -> dict[str, str]:
+    """What the code cells of a stored notebook published, by name."""
+    texts: dict[str, str] = {}
+    for cell in nb["cells"]:
+        for output in cell.get("outputs", ()):
+            for name, text in output.get("data", {}).get(MIME, {}).items():
+                if texts.setdefault(name, text) != text:
+                    raise ValueError(f"{name!r} is published twice: {texts[name]!r} and {text!r}")
+    return texts
+
+
+class Fill:
+    """Fills texts from the stored chapters of a folder, and notes names that nobody published."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: dict[str, dict[str, str]] = {}
+        self.missing: list[str] = []
+
+    def chapter(self, name: str) -> dict[str, str]:
+        """What a chapter published."""
+        if name not in self.known:
+            path = self.folder / f"{name}.ipynb"
+            stored = json.loads(path.read_text("utf-8")) if path.exists() else {"cells": []}
+            self.known[name] = published(stored)
+        return self.known[name]
+
+    def text(self, text: str, own: Mapping[str, str]) -> str:
+        """The text with its marks filled."""
+
+        def fill(match: re.Match[str]) -> str:
+            chapter, _, name = match[1].rpartition(":")
+            texts = self.chapter(chapter) if chapter else own
+            if name not in texts:
+                self.missing.append(match[1])
+                return match[0]
+            return f'<data value="{match[1]}">{texts[name]}</data>'
+
+        return MARK.sub(fill, text)
+
+    def notebook(self, nb: Any) -> None:
+        """Fill the Markdown cells of a notebook that has been run."""
+        own = published(nb)
+        for cell in nb["cells"]:
+            if cell["cell_type"] == "markdown":
+                source = cell["source"]
+                whole = source if isinstance(source, str) else "".join(source)
+                filled = self.text(whole, own)
+                if filled != whole:
+                    is_text = isinstance(source, str)
+                    cell["source"] = filled if is_text else filled.splitlines(keepends=True)
+
+    def page(self, path: Path) -> str:
+        """The whole text of a file, filled."""
+        text = path.read_text("utf-8")
+        if path.suffix != ".ipynb":
+            return self.text(text, {})
+        nb = json.loads(text)
+        self.notebook(nb)
+        return json.dumps(nb, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def main() -> int:
+    """Command line: fill pages in place, or say which are not as they should be."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("pages", nargs="*", type=Path, help="all of the book and README if none")
+    parser.add_argument("--check", action="store_true", help="change nothing, only tell")
+    args = parser.parse_args()
+    book = ROOT / "book"
+    pages = args.pages or [*sorted(book.glob("*.ipynb")), *sorted(book.glob("*.md"))]
+    if not args.pages:
+        pages.append(ROOT / "README.md")
+    wrong = 0
+    for path in pages:
+        fill = Fill(book)
+        filled = fill.page(path)
+        for name in fill.missing:
+            print(f"{path}: nobody publishes {name!r}", file=sys.stderr)
+        stale = filled != path.read_text("utf-8")
+        wrong += bool(fill.missing) or (args.check and stale)
+        if stale and args.check:
+            print(f"{path}: not as the chapters publish it; run `make numbers`", file=sys.stderr)
+        elif stale:
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.write_text(filled, "utf-8")
+            os.replace(unfinished, path)
+            print(path)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

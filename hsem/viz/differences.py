@@ -1,0 +1,73 @@
+"""What an edit changed, made visible: at 64 pixels the eye needs help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .picture import Picture, tick
+from .show import strip
+
+RED, BLUE = (178, 24, 43), (33, 102, 172)  # told apart by readers who see red as green
+
+
+def difference(
+    before: Tensor,
+    after: Tensor,
+    *,
+    alt: str,
+    col_labels: Sequence[Any] | None = None,
+    limit: float | None = None,
+    scale: float | None = None,
+    caption: str = "",
+    name: str = "",
+) -> Picture:
+    """Three rows: pictures before an edit, after it, and a map of what became lighter or darker.
+
+    Parameters
+    ----------
+    before, after : (n, 3, H, W) in [-1, 1]
+    alt : what the pictures show, and where the map has colour
+    limit : the change (of the mean over the channels, between -2 and 2) that has full colour; by
+        default the largest one here. Give the same to figures that are to be compared.
+    col_labels, scale, caption, name : as in `strip`
+
+    Returns
+    -------
+    A picture whose third row is white where nothing changed, red where it is lighter and blue
+    where it is darker; its label says which change has full colour.
+    """
+    if before.shape != after.shape or before.ndim != 4:
+        raise ValueError(
+            "before and after must both have shape (n, 3, H, W), "
+            f"got {tuple(before.shape)} and {tuple(after.shape)}"
+        )
+    before, after = (x.detach().float().cpu().clamp(-1, 1) for x in (before, after))
+    change = (after - before).mean(dim=1)
+    top = float(change.abs().max()) if limit is None else float(limit)
+    if not (top > 0 or limit is None):
+        raise ValueError(f"limit must be positive, got {limit}")
+    rows = torch.stack([before, after, diverging(change / (top or 1.0))])
+    label = f"change, full\ncolour at ±{tick(round(top, 2))}"
+    return strip(
+        rows,
+        col_labels,
+        ["before", "after", label],
+        alt=alt,
+        scale=scale,
+        caption=caption,
+        name=name,
+    )
+
+
+def diverging(x: Tensor) -> Tensor:
+    """(n, H, W) in [-1, 1] as pictures (n, 3, H, W): -1 is blue, 0 white, 1 red."""
+    x = x.clamp(-1, 1)[:, None]
+    red, blue = (
+        torch.tensor(c).view(1, 3, 1, 1) / 127.5 - 1 for c in ((178, 24, 43), (33, 102, 172))
+    )
+    colour = torch.where(x > 0, red, blue)
+    return 1 + (colour - 1) * x.abs()

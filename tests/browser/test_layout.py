@@ -1,0 +1,107 @@
+"""What a page shows can be seen: at the width of a laptop and of a telephone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.test_book import NAMES, ROOT
+from tests.browser.visit import Visit, visit
+from tests.notebooks.reading import TO_CONVERT
+
+MAX_BYTES = 6_000_000
+WIDTHS = (1280, 390)
+
+# Everything in the article that is wider than the room it has: by how many pixels, what it is, and
+# whether it, or a box around it, scrolls (and can be reached by keyboard).
+WIDER = """() => {
+  const article = document.querySelector('article') || document.body;
+  const found = [];
+  const scrolls = e => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX);
+  const seen = e => e.getClientRects().length && getComputedStyle(e).visibility !== 'hidden';
+  const name = e => e.tagName.toLowerCase() + (e.className ? '.' + e.className : '') + ': '
+    + e.textContent.trim().slice(0, 40).replace(/\\s+/g, ' ');
+  const kinds = 'table, pre, img, mjx-container[display], .widget-subarea';
+  for (const e of article.querySelectorAll(kinds)) {
+    if (!seen(e)) continue;
+    let box = e;  // where it would scroll
+    while (box !== article && !scrolls(box)) box = box.parentElement;
+    const hidden = scrolls(box) ? box.scrollWidth - box.clientWidth : 0;
+    const over = e.getBoundingClientRect().right - article.getBoundingClientRect().right;
+    if (hidden > 1) found.push(['scrolls', hidden, name(e), !!e.closest('.cell_output')]);
+    else if (over > 1) found.push(['cut off', over, name(e), !!e.closest('.cell_output')]);
+  }
+  const root = document.documentElement;
+  if (root.scrollWidth > root.clientWidth + 1)
+    found.push(['page scrolls', root.scrollWidth - root.clientWidth, 'the whole page', false]);
+  return found;
+}"""
+PIPES = """() => {
+  const article = document.querySelector('article') || document.body;
+  const walk = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
+  const rows = [];
+  while (walk.nextNode()) {
+    if (walk.currentNode.parentElement.closest('.cell_input, script, style')) continue;
+    for (const line of walk.currentNode.textContent.split('\\n'))
+      if (/^\\s*\\|.*\\|\\s*$/.test(line)) rows.push(line.trim());
+  }
+  return rows;
+}"""
+
+
+def faults(seen: Visit, width: int) -> Iterator[str]:
+    """What cannot be seen, or only by scrolling where a laptop should not have to."""
+    for row in seen.page.evaluate(PIPES):
+        yield f"raw table: {row[:60]}"
+    for how, pixels, what, is_output in seen.page.evaluate(WIDER):
+        if how != "scrolls" or (is_output and width >= 1280):
+            yield f"{how} by {pixels:.0f} px at {width}: {what}"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_can_be_seen(
+    browser: Browser, name: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    path = ROOT / "_build/html" / f"{name}.html"
+    if {path.stem, f"{path.stem}.md"} & TO_CONVERT:
+        request.applymarker(pytest.mark.xfail(reason="to be converted", strict=False))
+    with visit(browser, path, width=width) as seen:
+        seen.films()
+        seen.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+        assert list(faults(seen, width)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_not_heavy(name: str) -> None:
+    page = ROOT / "_build/html" / f"{name}.html"
+    images = {*_sources(page.read_text("utf-8"))}
+    weight = page.stat().st_size + sum((page.parent / i).resolve().stat().st_size for i in images)
+    assert weight < MAX_BYTES, f"{weight / 1e6:.1f} MB"
+
+
+def _sources(text: str) -> Iterator[str]:
+    for part in text.split("<img ")[1:]:
+        source = part.partition('src="')[2].partition('"')[0]
+        if source.startswith("../_images/"):
+            yield source
+
+
+BAD = """<article style="width:300px;overflow:hidden"><p>| a | b |</p>
+<div class="cell_output"><div style="overflow-x:auto">{table}</div></div>{table}</article>"""
+
+
+def test_negative_control(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text(BAD.format(table=f"<table><tr><td>{'x' * 100}</table>"))
+    with visit(browser, page) as seen:
+        found = list(faults(seen, 1280))
+        assert [f.split(" by ")[0] for f in found] == ["raw table: | a | b |", "scrolls", "cut off"]
+        on_a_phone = list(faults(seen, 390))
+        assert [f.split(" by ")[0] for f in on_a_phone] == ["raw table: | a | b |", "cut off"]
+    page.write_text("<article><p>a | b</p><pre>short</pre></article><p style='width:2000px'>x</p>")
+    with visit(browser, page) as seen:
+        assert [f.split(" by ")[0] for f in faults(seen, 1280)] == ["page scrolls"]

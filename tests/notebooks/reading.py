@@ -1,0 +1,217 @@
+"""What a chapter owes to people who only read it: text, code, tables and figures.
+
+Chapters named by a file in `to_convert/` are still to be rewritten; the folder is to become empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from execute import VIEW, read
+from figures import MIME as NUMBERED
+from fill import MARK, MIME, Fill
+from nbformat import NotebookNode
+
+HERE = Path(__file__).parent
+BOOK = HERE.parents[1] / "book"
+CHAPTERS = sorted(p.stem for p in BOOK.glob("*.ipynb"))
+PAGES = sorted(p.name for p in [*BOOK.glob("*.md"), BOOK.parent / "README.md"])
+TO_CONVERT = {p.name for p in HERE.glob("to_convert/*")}
+
+VISIBLE_LINES = 80  # two screens
+CODE_WIDTH = 80  # what the page's column shows
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+CHECKED, UNCHECKED = "nbval-check-output", "nbval-ignore-output"
+
+# -- numbers in the text -----------------------------------------------------------------------
+
+FORMULA = re.compile(r"\$\$.*?\$\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S)
+NOT_PROSE = [
+    re.compile(pattern, re.M | re.S)
+    for pattern in (
+        r"<data value=\"[^\"]*\">.*?</data>",  # published by the run
+        r"<!--.*?-->",
+        r"<[a-z/][^>]*>",
+        r"(?<![\\$])\$[^$\n]+(?:\n[^$\n]+)?\$",  # a formula: defined, not measured
+        r"^\s*:[\w-]+:.*?$|^\s*(?::::*|```+|~~~+)(?:\{[^\n]*)?$",  # heads of directives
+        r"`+[^`]+`+",  # code, and what a role leads to
+        r"\]\([^)\s]*\)|https?://\S+",
+        r"^#{1,6} .*?$",
+        r"\*\*\d+\.\*\*|^\s*\d+\.(?=\s)",  # the numbers of exercises and lists
+    )
+]
+NAMED = (
+    r"fig(?:ure)?s?|tables?|eqs?|equations?|sections?|algorithms?|alg|chapters?|exercises?|"
+    r"appendix|appendices|steps?|timesteps?|components?|seeds?|rows?|columns?|levels?|lines?"
+)
+ONE = r"\(?\d+[a-z]?\)?"
+DEFINED = [
+    re.compile(pattern, re.I)
+    for pattern in (
+        rf"\b(?:{NAMED})\.?\s*{ONE}(?:(?:\s*,\s*|\s*,?\s+(?:and|to|or)\s+|\s*[–-]\s*){ONE})*",
+        r"\b\d+(?:\s*[x×]\s*\d+)+(?:\s+pixels)?",
+        r"\b\d+(?:\s+|-)(?:pixels?|px|bits?|[KMG]B)\b",
+        r"\b(?:19|20)\d\d\b",
+        r"\b[^\W\d]+[-/]?\d+\w*",  # part of a name: DDPM-256, ViT-L/14, CC0
+        r"\b[1-4]-?D\b",
+    )
+]
+PARTS = r"thirds?|quarters?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?"
+COUNT = r"one|two|three|four|five|six|seven|eight|nine|ten|twenty|hundred"
+THAN = r"as|more|less|larger|smaller|bigger|stronger|weaker|what|the|its|that"
+WORDS = re.compile(
+    rf"\b(?:{COUNT})[ -](?:{PARTS})\b|\b(?:{COUNT}) times (?:{THAN})\b|\bper ?cent\b", re.I
+)
+
+
+def typed(text: str) -> list[str]:
+    """Results in prose that were typed by hand, each with the words around it.
+
+    A number may stand in `code`, in a $formula$ (what is set or quoted, not measured), in the name
+    of a thing (Fig. 3, equation 12, step 20, 64 pixels), or be published and filled in. In a
+    paragraph or list item with `<!-- typed: why -->` nothing is looked for.
+    """
+    found = []
+    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", _without_code(text)):
+        if re.search(r"<!--\s*typed:\s*\w", block):
+            continue
+        for pattern in NOT_PROSE:
+            block = pattern.sub(" ", block)
+        for pattern in DEFINED:
+            block = pattern.sub(" ", block)
+        block = " ".join(block.split())
+        for match in [*re.finditer(r"\d[\d.,]*", block), *WORDS.finditer(block)]:
+            start, end = max(0, match.start() - 25), match.end() + 25
+            found.append(block[start:end].strip())
+    return found
+
+
+def _without_code(text: str) -> str:
+    """Code and displayed formulas may hold empty lines: they go before the text is cut."""
+    kept: list[str] = []
+    fences: list[tuple[str, bool]] = []  # what closes it, and whether it holds code
+    for line in text.splitlines():
+        fence = re.match(r" {0,3}(```+|~~~+|:::+)(.*)", line)
+        if fence and fences and fence[1] == fences[-1][0] and not fence[2].strip():
+            fences.pop()
+        elif fence and not any(code for _, code in fences):
+            directive = fence[2].lstrip().startswith("{") and "{code" not in fence[2]
+            fences.append((fence[1], not directive and fence[1][0] != ":"))
+            kept.append(line if directive else "")
+        else:
+            kept.append("" if any(code for _, code in fences) else line)
+    return FORMULA.sub(" ", "\n".join(kept))
+
+
+# -- chapters ----------------------------------------------------------------------------------
+
+
+def faults(path: Path) -> list[str]:
+    """Everything that a reader of the stored chapter would stumble over."""
+    nb = read(path)
+    return [*_text(nb, path), *_code(nb), *_outputs(nb), *_figures(nb)]
+
+
+def page_faults(path: Path) -> list[str]:
+    """The same of a page without code."""
+    text = path.read_text("utf-8")
+    return [f"typed result: … {t} …" for t in typed(text)]
+
+
+def stale(path: Path) -> list[str]:
+    """Marks in a chapter or page whose text is not what was published."""
+    fill = Fill(BOOK)
+    text = path.read_text("utf-8")
+    if path.suffix == ".ipynb":
+        nb = read(path)
+        before = [c.source for c in nb.cells]
+        fill.notebook(nb)
+        changed = [
+            m[1]
+            for old, cell in zip(before, nb.cells, strict=True)
+            for m, n in zip(MARK.finditer(old), MARK.finditer(cell.source), strict=True)
+            if m[0] != n[0]
+        ]
+    else:
+        filled = fill.text(text, {})
+        pairs = zip(MARK.finditer(text), MARK.finditer(filled), strict=True)
+        changed = [m[1] for m, n in pairs if m[0] != n[0]]
+    return [
+        *(f"nobody publishes {name!r}" for name in fill.missing),
+        *(f"{name!r} is not what the run published; `make numbers`" for name in changed),
+    ]
+
+
+def _tags(cell: NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def _text(nb: NotebookNode, path: Path) -> Iterator[str]:
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            for found in typed(cell.source):
+                yield f"cell {cell.id}: typed result: … {found} …"
+
+
+def _code(nb: NotebookNode) -> Iterator[str]:
+    code = [c for c in nb.cells if c.cell_type == "code"]
+    seen = [c for c in code if not _tags(c) & FOLDED]
+    lines = sum(bool(line.strip()) for c in seen for line in c.source.splitlines())
+    if lines > VISIBLE_LINES:
+        yield f"{lines} lines of code can be seen, more than two screens; fold with hide-input"
+    for cell in code:
+        if "remove-cell" in _tags(cell):
+            continue
+        long = [line for line in cell.source.splitlines() if len(line) > CODE_WIDTH]
+        if long:
+            yield f"cell {cell.id}: longer than {CODE_WIDTH} signs: {long[0].strip()[:50]} …"
+
+
+def _outputs(nb: NotebookNode) -> Iterator[str]:
+    checked = 0
+    for cell in nb.cells:
+        if cell.cell_type != "code":
+            continue
+        is_checked = CHECKED in _tags(cell) or "# NBVAL_CHECK_OUTPUT" in cell.source
+        checked += is_checked
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if columns(output.get("text", "")):
+                yield f"cell {cell.id}: prints columns of numbers; show a viz.table"
+            if any(len(line) > CODE_WIDTH for line in output.get("text", "").splitlines()):
+                yield f"cell {cell.id}: prints a line longer than {CODE_WIDTH} signs"
+            numbers = MIME in data or "hsem-table" in data.get("text/html", "")
+            if numbers and not is_checked and UNCHECKED not in _tags(cell):
+                yield f"cell {cell.id}: shows numbers, so it needs the tag {CHECKED}"
+    if not checked:
+        yield f"no cell has the tag {CHECKED}: nothing is compared when the chapter is run"
+
+
+def columns(text: str) -> bool:
+    """Whether three neighbouring lines stand in columns, with numbers."""
+    run = 0
+    for line in text.splitlines():
+        cells = re.split(r"\s{2,}", line.strip())
+        run = run + 1 if len(cells) > 1 and any(re.search(r"\d", c) for c in cells[1:]) else 0
+        if run == 3:
+            return True
+    return False
+
+
+def _figures(nb: NotebookNode) -> Iterator[str]:
+    text = "\n".join(c.source for c in nb.cells if c.cell_type == "markdown")
+    referred = set(re.findall(r"\{numref\}`(?:[^`<]*<)?([\w-]+)>?`", text))
+    for cell in nb.cells:
+        if cell.cell_type != "code" or "hide-cell" in _tags(cell):
+            continue
+        for output in cell.outputs:
+            data: dict[str, Any] = output.get("data", {})
+            if NUMBERED in data:
+                name = data[NUMBERED]["name"]
+                if name not in referred:
+                    yield f"cell {cell.id}: no sentence refers to {{numref}}`{name}`"
+            elif VIEW in data or "<img" in data.get("text/html", ""):
+                yield f"cell {cell.id}: a picture without name= and caption=, so without a number"
