@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--output", default="learning", help="name or path of the file")
     args = parser.parse_args()
 
-    model = hsem.load()
+    model = hsem.load(dtype=hsem.fast_dtype())
     judge = hsem.classifier.load(device=model.device)
     crowd = hsem.sample(model, seeds=range(args.n), steps=args.steps, eta=0.0)
     table = hsem.score_samples(model, crowd, judge)

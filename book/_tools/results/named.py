@@ -19,21 +19,24 @@ from hsem.evaluation.effects import FIRST_SEED, edited_scores
 from hsem.judges.scorers import from_function, scores_of
 from hsem.supervised.normals import normal_direction
 
-ATTRIBUTES = ("yaw", "pitch", "smile", "gender", "age", "glasses", "hat", "mouth_open")
+ATTRIBUTES = (
+    "yaw", "pitch", "smile", "gender", "age", "glasses", "hat", "mouth_open",
+    "beard", "long_hair", "light_azimuth",
+)  # fmt: skip
 WITH_NORMALS = ("smile", "age", "glasses")
 STEPS, ETA = 20, 1.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--n", type=int, default=800, help="samples in the crowd")
-    parser.add_argument("--count", type=int, default=80, help="examples per side")
-    parser.add_argument("--people", type=int, default=16, help="new samples behind each curve")
-    parser.add_argument("--reach", type=float, default=1.0, help="end of the sliders")
+    parser.add_argument("--n", type=int, default=1600, help="samples in the crowd")
+    parser.add_argument("--count", type=int, default=160, help="examples per side")
+    parser.add_argument("--people", type=int, default=32, help="new samples behind each curve")
+    parser.add_argument("--reach", type=float, default=2.0, help="end of the sliders")
     parser.add_argument("--output", default="named", help="name or path of the file")
     args = parser.parse_args()
 
-    model = hsem.load()
+    model = hsem.load(dtype=hsem.fast_dtype())
     judge = hsem.classifier.load(device=model.device)
     crowd = hsem.sample(model, seeds=range(args.n), steps=STEPS, eta=ETA)
     # Sorted by logits: a probability is 0 or 1 for most people, and ties have no order.

@@ -99,15 +99,16 @@ def stability(pca: Several, n: int) -> dict[str, Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=600, help="samples to learn from")
-    parser.add_argument("--m", type=int, default=10, help="samples to measure edits on")
+    parser.add_argument("--n", type=int, default=1000, help="samples to learn from")
+    parser.add_argument("--m", type=int, default=16, help="samples to measure edits on")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=25)
     parser.add_argument("--device")
     parser.add_argument("--out", default="principal", help="name or path of the results")
     options = parser.parse_args()
 
-    model, judge = hsem.load(device=options.device), hsem.classifier.load()
+    dtype = hsem.fast_dtype(options.device)
+    model, judge = hsem.load(device=options.device, dtype=dtype), hsem.classifier.load()
     pca = Several(K)
     hsem.harvest(
         model, range(options.n), steps=options.steps, eta=ETA, batch_size=options.batch_size,

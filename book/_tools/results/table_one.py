@@ -47,7 +47,7 @@ def main() -> None:
 
 def fill(args: argparse.Namespace) -> None:
     """Measure the repeats that are missing in one table."""
-    model = hsem.load()
+    model = hsem.load(dtype=hsem.fast_dtype())
     judge = hsem.classifier.load(device=model.device)
     named = results.load(args.directions, model)
     directions = {name: named.directions[name] for name in ATTRIBUTES}

@@ -1,0 +1,89 @@
+"""Results for "h-space" and "Does h matter by itself?": whose attributes follow a swapped h.
+
+    python book/_tools/results/swap.py                            # default model and its twin
+    python book/_tools/results/swap.py --also "300k=runs/early"   # and other weights, by a label
+
+Two portraits are drawn, S1 and S2. Then S1 is drawn again with its own noise and the h of S2 at
+every step (Fig. 2a), and the other way round. Controls: the same h with its channels in another
+order, and a random h of equal norm at each step. Stored are scores, in standard deviations of
+held-out portraits; the chapters turn them into shares. About 16,000 runs of the network for each
+model with a hundred pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+import torch
+from torch import Tensor
+
+import hsem
+from hsem import results
+
+STEPS, ETA, SECOND = 20, 0.0, 500_000  # SECOND: seed of the first S2
+
+
+def shuffled_channels(h_seq: Tensor, seed: int) -> Tensor:
+    """The same values in other channels: norm and layout in space stay, the meaning goes."""
+    order = torch.randperm(h_seq.shape[2], generator=torch.Generator().manual_seed(seed))
+    return h_seq[:, :, order]
+
+
+def like_in_norm(h_seq: Tensor, seed: int) -> Tensor:
+    """Gaussian noise with the norm of each h."""
+    noise = torch.randn(h_seq.shape, generator=torch.Generator().manual_seed(seed))
+    axes = (2, 3, 4)
+    norm = torch.linalg.vector_norm
+    return noise * norm(h_seq, dim=axes, keepdim=True) / norm(noise, dim=axes, keepdim=True)
+
+
+def swaps(model: hsem.HSpaceUNet, judge: hsem.classifier.PortraitClassifier, n: int) -> Tensor:
+    """Scores (6, n, attributes): S1, S2, S1 with h of S2, S2 with h of S1, and two controls."""
+    common = {"steps": STEPS, "eta": ETA}
+    one, two = range(n), range(SECOND, SECOND + n)
+    s1, s2 = (hsem.sample(model, seeds=seeds, **common) for seeds in (one, two))
+    assert s1.h_seq is not None and s2.h_seq is not None
+    edits = (
+        (one, s2.h_seq),
+        (two, s1.h_seq),
+        (one, shuffled_channels(s2.h_seq, 0)),
+        (one, like_in_norm(s2.h_seq, 0)),
+    )
+    images = [s1.images, s2.images]
+    for seeds, h_seq in edits:
+        images.append(
+            hsem.sample(model, seeds=seeds, edit=hsem.swap(h_seq), record=(), **common).images
+        )
+    return torch.stack([judge(x.clamp(-1, 1)) / judge.spread for x in images])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--n", type=int, default=100, help="pairs")
+    parser.add_argument("--also", nargs="*", default=[], help="LABEL=FOLDER of more models")
+    parser.add_argument("--output", default="swap", help="name or path of the file")
+    args = parser.parse_args()
+
+    dtype = hsem.fast_dtype()
+    names = {"ordinary": "portraits-64", "obeys": "portraits-64-obeys"}
+    names |= dict(pair.split("=", 1) for pair in args.also)
+    tensors, prints = {}, {}
+    for label, source in names.items():
+        model = hsem.load(source, dtype=dtype)
+        judge = hsem.classifier.load(device=model.device)
+        tensors[label] = swaps(model, judge, args.n)
+        prints[label] = model.fingerprint
+    default = hsem.load()
+    path = results.save(
+        args.output, default, tensors, columns=list(judge.names), fingerprints=prints,
+        rows=["S1", "S2", "S1 with h of S2", "S2 with h of S1", "channels shuffled", "noise"],
+        n=args.n, steps=STEPS, eta=ETA, first_seeds=[0, SECOND],
+        command=shlex.join(["python", *sys.argv]),
+    )  # fmt: skip
+    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
