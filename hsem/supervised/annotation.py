@@ -12,7 +12,6 @@ that the chosen samples are computed twice.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from tqdm.auto import tqdm
 from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import provenance_of
+from ..files import replacing
 from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
 from ..network.unet import HSpaceUNet
 
@@ -88,9 +88,7 @@ class Annotation:
     def save(self, path: str | Path) -> None:
         """Write an npz file; a reader of an older state never sees half of a new one."""
         about = {"eta": self.eta, "timesteps": self.timesteps, "provenance": dict(self.provenance)}
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
+        with replacing(path) as part, part.open("wb") as file:
             np.savez(
                 file,
                 format=np.array(FORMAT),
@@ -99,7 +97,6 @@ class Annotation:
                 names=np.array(self.names),
                 about=np.array(json.dumps(about)),
             )
-        os.replace(part, path)
 
     @classmethod
     def load(cls, path: str | Path, model: HSpaceUNet | None = None) -> Annotation:

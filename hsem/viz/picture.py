@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..files import replacing
+
 # Grey that can be read on white and on the dark theme (contrast 4.5 and 4.1): labels are drawn
 # on a transparent ground so that one picture serves both.
 INK = (118, 118, 118, 255)
@@ -244,4 +246,12 @@ class Picture:
         """Write the picture to a file; the ending chooses the format."""
         path = Path(path)
         opaque = path.suffix.lower() in {".jpg", ".jpeg"}
-        (flattened(self.image) if opaque else self.image).save(path)
+        buffer = io.BytesIO()  # PIL writes JPEG to a full disk without a word
+        fmt = Image.registered_extensions().get(path.suffix.lower())
+        if fmt is None:
+            raise ValueError(
+                f"path={str(path)!r} has no ending that names a format, such as .png or .jpg"
+            )
+        (flattened(self.image) if opaque else self.image).save(buffer, fmt)
+        with replacing(path) as part:
+            part.write_bytes(buffer.getvalue())
