@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import provenance_of
-from ..files import replacing
+from ..files import check_writable, replacing
 from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
 from ..network.unet import HSpaceUNet
 
@@ -154,6 +154,8 @@ def annotate(
     ValueError
         If the file at `path` belongs to another model, scorer, or way of sampling. Names alone
         cannot tell two scorers apart, so the first sample of the file is scored once more.
+    OSError
+        Before anything is computed, if `path` could not be written.
 
     Warns
     -----
@@ -165,6 +167,8 @@ def annotate(
     seeds = checked_seeds(seeds)
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    if path is not None:
+        check_writable(path)
 
     def score(which: Sequence[int]) -> Tensor:
         samples = sample(
