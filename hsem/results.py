@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from .directions.direction import Direction, provenance_of
 from .files import read_tensors, save_tensors
+from .frozen import Frozen
 from .network.models import DATA
 from .network.unet import HSpaceUNet
 
@@ -48,7 +48,7 @@ class Results:
 
     def __post_init__(self) -> None:
         for part in ("tensors", "directions", "provenance"):
-            object.__setattr__(self, part, MappingProxyType(dict(getattr(self, part))))
+            object.__setattr__(self, part, Frozen(getattr(self, part)))
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.tensors:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from .._version import __version__
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..files import read_tensors, save_tensors
+from ..frozen import Frozen
 from ..network.unet import HSpaceUNet
 
 FORMAT = "hsem-direction/1"
@@ -47,7 +47,7 @@ class Direction:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", checked_timesteps(self.timesteps))
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "provenance", Frozen(self.provenance))
         d, t = self.delta_h, len(self.timesteps)
         if d.ndim != 4 or len(d) != t:
             raise ValueError(

@@ -15,7 +15,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from warnings import warn
 
@@ -28,6 +27,7 @@ from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import provenance_of
 from ..files import check_writable, replacing
+from ..frozen import Frozen
 from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
 from ..network.unet import HSpaceUNet
 
@@ -55,7 +55,7 @@ class Annotation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", checked_seeds(self.seeds))
         object.__setattr__(self, "timesteps", checked_timesteps(self.timesteps))
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "provenance", Frozen(self.provenance))
         expected = (len(self.seeds), len(self.names))
         if tuple(self.scores.shape) != expected:
             raise ValueError(

@@ -15,7 +15,7 @@ HSEM = Path(__file__).resolve().parents[2] / "hsem"
 # named before its room stands lower than the rest of it: equations and arithmetic know nothing.
 LAYERS: tuple[set[str], ...] = (
     {
-        "_version", "files", "diffusion.schedule", "judges.prompts", "network.memory",
+        "_version", "files", "frozen", "diffusion.schedule", "judges.prompts", "network.memory",
         "unsupervised.masks",
     },
     {
