@@ -15,7 +15,8 @@ HSEM = Path(__file__).resolve().parents[2] / "hsem"
 # named before its room stands lower than the rest of it: equations and arithmetic know nothing.
 LAYERS: tuple[set[str], ...] = (
     {
-        "_version", "files", "frozen", "diffusion.schedule", "judges.prompts", "network.memory",
+        "_version", "files", "frozen", "reading", "diffusion.schedule", "judges.prompts",
+        "network.memory", "unsupervised.masks",
         "unsupervised.masks",
     },
     {
@@ -40,7 +41,7 @@ MODULES = sorted(
 ONLY = {  # who alone may import these: rooms or modules
     "matplotlib": {"viz"},
     "ipywidgets": {"viz"},
-    "PIL": {"viz", "photos"},
+    "PIL": {"viz", "photos", "reading"},
     "diffusers": {"network.unet", "network.models"},
     "transformers": {"judges.hub_scorers"},
     "portraits": set(),
