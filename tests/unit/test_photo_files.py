@@ -174,6 +174,21 @@ def test_a_damaged_file_is_an_oserror_with_its_name(tmp_path, name):
         read_photo(tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", [SyntaxError, struct.error, EOFError, KeyError, IndexError])
+def test_so_it_is_whatever_the_decoder_raises(tmp_path, monkeypatch, kind):
+    """Which error a broken chunk of PNG gives differs between versions of Pillow."""
+    (tmp_path / "a.png").write_bytes(GOOD)
+
+    def broken(self):
+        raise kind("broken PNG file")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_end", broken)
+    with pytest.raises(OSError, match=rf"from .*a\.png' \({kind.__name__}: .*broken PNG file"):
+        read_photo(tmp_path / "a.png")
+    monkeypatch.undo()
+    read_photo(tmp_path / "a.png")  # control
+
+
 def test_so_are_files_that_are_not_there_and_folders(tmp_path):
     for path in (tmp_path / "missing.png", tmp_path):
         with pytest.raises(OSError, match=f"cannot read a picture from '{path}'"):
