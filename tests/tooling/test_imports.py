@@ -17,7 +17,6 @@ LAYERS: tuple[set[str], ...] = (
     {
         "_version", "files", "frozen", "reading", "diffusion.schedule", "judges.prompts",
         "network.memory", "unsupervised.masks",
-        "unsupervised.masks",
     },
     {
         "unsupervised.products", "unsupervised.search", "unsupervised.jacobian",
