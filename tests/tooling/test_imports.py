@@ -13,13 +13,13 @@ HSEM = Path(__file__).resolve().parents[2] / "hsem"
 # From the bottom up; a room may import from itself and from those before it. A module that is
 # named before its room stands lower than the rest of it: equations and arithmetic know nothing.
 LAYERS: tuple[set[str], ...] = (
-    {"_version", "diffusion.schedule", "judges.prompts", "network.memory", "unsupervised.masks"},
+    {"_version", "diffusion.schedule", "judges.prompts", "network.folders", "network.memory", "unsupervised.masks"},
     {
         "unsupervised.products", "unsupervised.search", "unsupervised.jacobian",
         "unsupervised.incremental", "unsupervised.alignment", "evaluation.manifold",
         "evaluation.stability",
     },
-    {"network.unet", "network.models"},
+    {"network.unet", "network.weights", "network.models"},
     {"judges"},
     {"directions", "datasets", "photos"},
     {"diffusion", "network.hooks", "results"},
@@ -37,7 +37,7 @@ ONLY = {  # who alone may import these: rooms or modules
     "matplotlib": {"viz"},
     "ipywidgets": {"viz"},
     "PIL": {"viz", "photos"},
-    "diffusers": {"network.unet", "network.models"},
+    "diffusers": {"network.unet", "network.weights", "network.models"},
     "transformers": {"judges.hub_scorers"},
     "portraits": set(),
 }
