@@ -15,9 +15,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from PIL import Image, ImageDraw
-from torch import Tensor
-
 from ..files import replacing
 from .fonts import font, warn_of_missing
 

@@ -16,14 +16,14 @@ HSEM = Path(__file__).resolve().parents[2] / "hsem"
 LAYERS: tuple[set[str], ...] = (
     {
         "_version", "files", "frozen", "reading", "diffusion.schedule", "judges.prompts",
-        "network.memory", "unsupervised.masks",
+        "network.folders", "network.memory", "unsupervised.masks",
     },
     {
         "unsupervised.products", "unsupervised.search", "unsupervised.jacobian",
         "unsupervised.incremental", "unsupervised.alignment", "evaluation.manifold",
         "evaluation.stability",
     },
-    {"network.unet", "network.models"},
+    {"network.unet", "network.weights", "network.models"},
     {"judges"},
     {"directions", "datasets", "photos"},
     {"diffusion", "network.hooks", "results"},
@@ -41,7 +41,7 @@ ONLY = {  # who alone may import these: rooms or modules
     "matplotlib": {"viz"},
     "ipywidgets": {"viz"},
     "PIL": {"viz", "photos", "reading"},
-    "diffusers": {"network.unet", "network.models"},
+    "diffusers": {"network.unet", "network.weights", "network.models"},
     "transformers": {"judges.hub_scorers"},
     "portraits": set(),
 }
