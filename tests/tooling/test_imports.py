@@ -110,7 +110,8 @@ def test_the_subspace_iteration_knows_torch_only() -> None:
         assert not others & {"numpy", "diffusers", "sklearn", "tqdm"}
 
 
-WRITES = re.compile(r"save_file|safe_open|load_file|np\.save|write_(text|bytes)|open\(\"[wax]")
+WRITES = re.compile(r"save_file|np\.save|write_(text|bytes)|open\(\"[wax]")
+READS = re.compile(r"safe_open\(|load_file\(|np\.load\(|torch\.load\(")
 
 
 def test_one_module_writes() -> None:
@@ -122,6 +123,17 @@ def test_one_module_writes() -> None:
             assert found  # control: the pattern sees what it should
         else:
             assert all("part" in line or "np.savez(" in line for line in found), (module, found)
+
+
+def test_few_modules_open_files_of_strangers() -> None:
+    """Tensors and arrays are opened where damaged and hostile files are told apart."""
+    readers = {
+        module
+        for module in MODULES
+        if READS.search(HSEM.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8"))
+    }
+    assert readers <= {"files", "reading", "network.weights"}
+    assert readers  # control: the pattern sees what it should
 
 
 def test_there_is_no_circle() -> None:
