@@ -6,7 +6,6 @@ They are CC0. `portraits/DATA_CARD.md` in the repository says what the factors m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .network.models import DATA
+from .reading import checked, read_arrays, refusing
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,7 @@ def portraits(path: str | Path = DATA / "portraits" / "held_out.npz") -> Portrai
     OSError
         If the file is missing, damaged, or holds something else.
     """
-    images, labels, names = _read(path, ("images", "labels", "names"))
-    return Portraits(_pictures(images), torch.from_numpy(labels).float(), tuple(map(str, names)))
+    return Portraits(*_read(path)[:3])
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,32 +92,30 @@ def expressions(
     >>> len(pictures), pictures.expression[:3]
     (700, ('neutral', 'happiness', 'sadness'))
     """
-    keys = ("images", "labels", "names", "subject", "expression", "intensity")
-    images, labels, names, subject, expression, intensity = _read(path, keys)
-    return ExpressionPortraits(
-        _pictures(images),
-        torch.from_numpy(labels).float(),
-        tuple(map(str, names)),
-        tuple(map(int, subject)),
-        tuple(map(str, expression)),
-        tuple(map(float, intensity)),
+    images, labels, names, (subject, expression, intensity) = _read(
+        path, subject="iu", expression="U", intensity="f"
     )
+    return ExpressionPortraits(
+        images, labels, names,
+        tuple(map(int, subject)), tuple(map(str, expression)), tuple(map(float, intensity)),
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------- details
 
 
-def _read(path: str | Path, keys: Sequence[str]) -> list[np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return [file[key] for key in keys]
-    except Exception as error:
-        raise OSError(
-            f"cannot read portraits from {path}: expected an npz file with {', '.join(keys)} "
-            f"({error})"
-        ) from error
-
-
-def _pictures(images: np.ndarray) -> Tensor:
-    """uint8 (n, H, W, 3) as (n, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+def _read(
+    path: str | Path, **more: str
+) -> tuple[Tensor, Tensor, tuple[str, ...], list[np.ndarray]]:
+    """Pictures in [-1, 1], labels, names, and what else there is for each picture: {name: kind}."""
+    keys = ("images", "labels", "names", *more)
+    remedy = f"it must hold {', '.join(keys)}; install hsem again, or give another file"
+    with refusing(path, "a file of portraits", remedy, OSError):
+        images, labels, names, *rest = read_arrays(path, *keys)
+        checked("images", images, None, None, None, 3, kinds="u")
+        n, k = len(images), len(checked("names", names, None, kinds="U"))
+        checked("labels", labels, n, k, kinds="fiu")
+        for (name, kinds), values in zip(more.items(), rest, strict=True):
+            checked(name, values, n, kinds=kinds)
+        pictures = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return pictures, torch.from_numpy(labels).float(), tuple(map(str, names)), rest

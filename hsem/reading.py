@@ -7,71 +7,74 @@ nothing takes more memory than a file of its size can ask for.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from safetensors import safe_open
-from torch import Tensor
 
 SIXTEEN_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
 LARGE, RATIO = 100_000_000, 50  # bytes; arrays of ours shrink less than this when they are packed
 
 
-def read_tensors(path: str | Path, what: str) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """All tensors of a safetensors file, as copies, and the texts of its header.
+@contextmanager
+def refusing(path: str | Path, what: str, remedy: str, kind: type[Exception]) -> Iterator[None]:
+    """Whatever fails in the block that reads `path` becomes one error that names it.
+
+    A file from a stranger fails in a dozen ways: no zip, no JSON, a text where a number should be,
+    tensors that do not fit together, NaN, objects that would run code.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise kind(
+            f"{str(path)!r} is not {what} of this version, or damaged ({type(error).__name__}: "
+            f"{error}); {remedy}"
+        ) from error
+
+
+def checked(
+    name: str, array: Any, *shape: int | None, kinds: str = "f", finite: bool = True
+) -> Any:
+    """The array (of numpy or torch), if it has this shape, kind of numbers, and no NaN.
 
     Parameters
     ----------
-    what : the file should hold, for the message
+    shape : None where any length will do
+    kinds : letters of numpy's kinds: f floating, i and u integers, b booleans, U texts
+    finite : False allows NaN, but not infinity
+    """
+    given, values = tuple(array.shape), np.asarray(array)
+    fits = len(given) == len(shape) and all(
+        n == wanted or wanted is None for n, wanted in zip(given, shape, strict=True)
+    )
+    if not fits or values.dtype.kind not in kinds:
+        raise ValueError(
+            f"{name} must have shape {shape} and numbers of kind {kinds!r}, got {given} of "
+            f"{values.dtype}"
+        )
+    bad = np.isinf(values) | (np.isnan(values) & finite) if values.dtype.kind == "f" else []
+    if np.any(bad):
+        raise ValueError(f"{name} holds {np.sum(bad)} values that are NaN or infinite")
+    return array
+
+
+def read_arrays(path: str | Path, *keys: str) -> list[np.ndarray]:
+    """Arrays of an npz file by name, and no objects, which are pickled code.
 
     Raises
     ------
-    OSError
-        If the file is missing, a folder, damaged, or of another kind.
+    Exception
+        Of many kinds, see `refusing`; ValueError if it would unpack to far more than its size.
     """
-    _check_there(path, what)
-    try:
-        with safe_open(path, framework="pt") as file:
-            # Copies: a view would change, or end the process, when the file does.
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-            return tensors, file.metadata() or {}
-    except Exception as error:  # SafetensorError, and what torch says to shapes that overflow
-        raise OSError(
-            f"cannot read {what} from {str(path)!r}: damaged, or no safetensors file ({error})"
-        ) from error
-
-
-def read_arrays(path: str | Path, keys: Sequence[str], what: str) -> list[np.ndarray]:
-    """Arrays of an npz file by name.
-
-    Raises
-    ------
-    OSError
-        If the file is missing, a folder, damaged, of another kind, lacks one of the arrays, holds
-        objects (pickled code), or would unpack to far more than its size.
-    """
-    _check_there(path, what)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(part.file_size for part in archive.infolist())
-        if unpacked > max(LARGE, RATIO * Path(path).stat().st_size):
-            raise ValueError(f"it would unpack to {unpacked / 1e9:.1f} GB")
-        with np.load(path, allow_pickle=False) as file:
-            return [file[key] for key in keys]
-    except Exception as error:  # zlib, zipfile, numpy and tokenize all have errors of their own
-        raise OSError(
-            f"cannot read {what} from {str(path)!r}: damaged, or no npz file with "
-            f"{', '.join(keys)} ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _check_there(path: str | Path, what: str) -> None:
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"cannot read {what} from {str(path)!r}: it is a folder")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"cannot read {what} from {str(path)!r}: there is no such file")
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > max(LARGE, RATIO * Path(path).stat().st_size):
+        raise ValueError(f"it would unpack to {unpacked / 1e9:.1f} GB, far more than its size")
+    with np.load(path, allow_pickle=False) as file:
+        return [file[key] for key in keys]
 
 
 def opened_picture(path: str | Path) -> Image.Image:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from .directions.direction import Direction, provenance_of
@@ -26,6 +25,7 @@ from .files import read_tensors, save_tensors
 from .frozen import Frozen
 from .network.models import DATA
 from .network.unet import HSpaceUNet
+from .reading import refusing
 
 FORMAT = "hsem-results/1"
 FOLDER = DATA / "results"
@@ -138,41 +138,36 @@ def load(name: str | Path, model: HSpaceUNet | None = None, *, check: bool = Tru
     remedy = f"compute it with: {_script(path)}"
     if not path.is_file():
         raise FileNotFoundError(f"there are no stored results at {str(path)!r}; {remedy}")
-    try:
+    with refusing(path, "a file of stored results", remedy, OSError):
         data, meta = read_tensors(path)
-    except SafetensorError as error:
-        raise OSError(f"{path} is damaged or no safetensors file ({error}); {remedy}") from error
     if meta.get("format") != FORMAT:
         raise ValueError(
             f"{path} is not a file of stored results of this version: its header says "
             f"format={meta.get('format')!r}, expected {FORMAT!r}; {remedy}"
         )
-    provenance = json.loads(meta["provenance"])
-    if check and model is not None and provenance["fingerprint"] != model.fingerprint:
+    with refusing(path, "a file of stored results", remedy, OSError):
+        provenance = json.loads(meta["provenance"])
+        origin = {key: provenance[key] for key in ("model", "fingerprint")}
+        tensors = {
+            key.removeprefix("tensor/"): value.float() if value.is_floating_point() else value
+            for key, value in data.items()
+            if key.startswith("tensor/")
+        }
+        directions = {
+            key: Direction(
+                _from_bytes(data[f"levels/{key}"], data[f"scale/{key}"]),
+                tuple(timesteps),
+                method,
+                {**origin, **own, "stored": "8 bits"},
+            )
+            for key, (timesteps, method, own) in json.loads(meta["directions"]).items()
+        }
+    if check and model is not None and origin["fingerprint"] != model.fingerprint:
         raise ValueError(
-            f"the stored results of {path.stem!r} were computed with {provenance['model']!r} "
-            f"({provenance['fingerprint']}), but this is {model.name!r} ({model.fingerprint}), "
+            f"the stored results of {path.stem!r} were computed with {origin['model']!r} "
+            f"({origin['fingerprint']}), but this is {model.name!r} ({model.fingerprint}), "
             f"about which they say nothing; {remedy}"
         )
-    tensors = {
-        key.removeprefix("tensor/"): value.float() if value.is_floating_point() else value
-        for key, value in data.items()
-        if key.startswith("tensor/")
-    }
-    directions = {
-        key: Direction(
-            _from_bytes(data[f"levels/{key}"], data[f"scale/{key}"]),
-            tuple(timesteps),
-            method,
-            {
-                "model": provenance["model"],
-                "fingerprint": provenance["fingerprint"],
-                **origin,
-                "stored": "8 bits",
-            },
-        )
-        for key, (timesteps, method, origin) in json.loads(meta["directions"]).items()
-    }
     return Results(path.stem, tensors, directions, provenance)
 
 

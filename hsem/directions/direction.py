@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from .._version import __version__
@@ -21,6 +20,7 @@ from ..diffusion.schedule import Schedule, checked_timesteps
 from ..files import read_tensors, save_tensors
 from ..frozen import Frozen
 from ..network.unet import HSpaceUNet
+from ..reading import refusing
 
 FORMAT = "hsem-direction/1"
 
@@ -190,23 +190,14 @@ class Direction:
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no direction file at {str(path)!r}")
-        try:
+        with refusing(path, "a direction file", "save the direction again", ValueError):
             tensors, meta = read_tensors(path)
-        except SafetensorError as error:
-            raise ValueError(
-                f"{path} is damaged or no safetensors file ({error}); save it again"
-            ) from error
-        if meta.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} is not a direction file of this version: its header says "
-                f"format={meta.get('format')!r}, expected {FORMAT!r}"
-            )
-        direction = cls(
-            tensors["delta_h"],
-            tuple(json.loads(meta["timesteps"])),
-            json.loads(meta["method"]),
-            json.loads(meta["provenance"]),
-        )
+            if meta.get("format") != FORMAT:
+                raise ValueError(
+                    f"its header says format={meta.get('format')!r}, expected {FORMAT!r}"
+                )
+            about = [json.loads(meta[key]) for key in ("timesteps", "method", "provenance")]
+            direction = cls(tensors["delta_h"], tuple(about[0]), str(about[1]), about[2])
         if model is not None:
             direction.check_model(model)
         if schedule is not None and schedule.timesteps != direction.timesteps:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..files import read_tensors, replacing, save_tensors
 from ..network.models import DATA
+from ..reading import checked, refusing
 
 SIDE = 64
 FOLDER = DATA / "portrait-classifier"
@@ -149,17 +150,20 @@ def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> Por
         If the folder does not hold one.
     """
     folder = Path(folder)
-    try:
+    remedy = "give one with attributes.json and model.safetensors of PortraitClassifier.save"
+    with refusing(folder, "the folder of a classifier", remedy, OSError):
         card = json.loads((folder / "attributes.json").read_text(encoding="utf-8"))
         weights, _ = read_tensors(folder / "model.safetensors")
-    except Exception as error:
-        raise OSError(
-            f"cannot read a classifier from {folder}: it should hold attributes.json and "
-            f"model.safetensors as written by PortraitClassifier.save ({error})"
-        ) from error
-    attributes = tuple(Attribute(**a) for a in card["attributes"])
-    net = PortraitClassifier(attributes, card["width"], card["metrics"])
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+        attributes = tuple(Attribute(**a) for a in card["attributes"])
+        with torch.device("meta"):  # shapes only: a width from a stranger may ask for any memory
+            empty = PortraitClassifier(attributes, card["width"]).state_dict()
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in empty.items()}:
+            raise ValueError(f"the weights do not fit width={card['width']} and the attributes")
+        net = PortraitClassifier(attributes, card["width"], card["metrics"])
+        floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+        net.load_state_dict(floats)
+        for name, value in (*floats.items(), *net.named_buffers()):
+            checked(name, value, *value.shape, kinds="fib")
     return net.eval().requires_grad_(False).to(device, torch.float32)
 
 

@@ -30,6 +30,7 @@ from ..files import check_writable, replacing
 from ..frozen import Frozen
 from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
 from ..network.unet import HSpaceUNet
+from ..reading import checked, read_arrays, refusing
 
 FORMAT = "hsem-annotation/1"
 
@@ -103,23 +104,21 @@ class Annotation:
         """Read a table; with `model`, refuse one that was made with other weights."""
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no annotation at {str(path)!r}")
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                if str(file["format"]) != FORMAT:
-                    raise ValueError(f"format is {str(file['format'])!r}, expected {FORMAT!r}")
-                about = json.loads(str(file["about"]))
-                table = cls(
-                    tuple(file["seeds"].tolist()),
-                    torch.from_numpy(file["scores"]),
-                    tuple(file["names"].tolist()),
-                    tuple(about["timesteps"]),
-                    tuple(about["eta"]),
-                    about["provenance"],
-                )
-        except Exception as error:  # truncated zip, missing array, pickled content, bad JSON, ...
-            raise ValueError(
-                f"{path} is no annotation of this version, or damaged ({error}); make it again"
-            ) from error
+        with refusing(path, "an annotation", "make it again", ValueError):
+            (tag,) = read_arrays(path, "format")
+            if str(tag) != FORMAT:
+                raise ValueError(f"format is {str(tag)!r}, expected {FORMAT!r}")
+            text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
+            about = json.loads(str(text))
+            checked("eta", np.array(about["eta"], float), len(about["timesteps"]))
+            table = cls(
+                tuple(checked("seeds", seeds, None, kinds="iu").tolist()),
+                torch.from_numpy(checked("scores", scores, None, None, finite=False)),
+                tuple(checked("names", names, None, kinds="U").tolist()),
+                checked_timesteps(about["timesteps"]),
+                tuple(about["eta"]),
+                dict(about["provenance"]),
+            )
         if model is not None:
             check_model(table.provenance, model, "the annotation")
         return table

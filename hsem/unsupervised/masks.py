@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..reading import checked, read_arrays, refusing
+
 REGIONS = Path(__file__).parents[1] / "data" / "portraits-64" / "regions.npz"
 
 Size = int | Sequence[int] | Any
@@ -133,10 +135,12 @@ def _regions(path: Path) -> dict[str, Tensor]:
             f"the table of face regions, {path.name}, is not in {path.parent}; this copy of hsem "
             "came without it: install it again, or draw the region with ellipse or polygon"
         )
-    with np.load(path, allow_pickle=False) as file:
-        names, shares = file["names"].tolist(), file["shares"]
-    scale = 255 if shares.dtype == np.uint8 else 1
-    return {name: torch.from_numpy(s / scale) for name, s in zip(names, shares, strict=True)}
+    with refusing(path, "the table of face regions", "install hsem again", OSError):
+        names, shares = read_arrays(path, "names", "shares")
+        checked("names", names, None, kinds="U")
+        checked("shares", shares, len(names), None, None, kinds="fu")
+        scale = 255 if shares.dtype == np.uint8 else 1
+        return {str(n): torch.from_numpy(s / scale) for n, s in zip(names, shares, strict=True)}
 
 
 # ------------------------------------------------------------------------------------ measures

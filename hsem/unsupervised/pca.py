@@ -7,18 +7,19 @@ pass by in batches and are not kept; the arithmetic is in `incremental.py`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import Direction
 from ..files import read_tensors, save_tensors
+from ..reading import checked, refusing
 from .alignment import Alignment, align_components, score_correlations
 from .incremental import IncrementalPCA
 
@@ -304,21 +305,27 @@ class HSpacePCA:
         """Read a file written by `save`; the components go to `device`."""
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no PCA file at {str(path)!r}")
-        try:
+        with refusing(path, "a PCA", "save it, or harvest, again", ValueError):
             tensors, meta = read_tensors(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged or no safetensors file ({error})") from error
-        if meta.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} is not a PCA of this version: its header says "
-                f"format={meta.get('format')!r}, expected {FORMAT!r}"
-            )
-        about = json.loads(meta["about"])
-        pca = cls(**about["settings"])
-        pca._shape, pca.provenance_ = tuple(about["shape"]), about["provenance"]
-        pca.timesteps_ = about["timesteps"] and tuple(about["timesteps"])
-        pca.seeds_, pca.attributes_ = tensors.pop("seeds_", None), tensors.pop("attributes_", None)
-        for name in ("mean", "basis"):
-            tensors[name] = tensors[name].to(device)
-        pca._state = IncrementalPCA(n=about["n"], **tensors)
+            if meta.get("format") != FORMAT:
+                raise ValueError(
+                    f"its header says format={meta.get('format')!r}, expected {FORMAT!r}"
+                )
+            about = json.loads(meta["about"])
+            pca = cls(**about["settings"])
+            steps, *h_shape = pca._shape = tuple(map(int, about["shape"]))
+            pca.provenance_ = None if about["provenance"] is None else dict(about["provenance"])
+            if about["timesteps"] is not None:
+                pca.timesteps_ = checked_timesteps(about["timesteps"])
+            pca.seeds_ = tensors.pop("seeds_", None)
+            pca.attributes_ = tensors.pop("attributes_", None)
+            state = IncrementalPCA(n=int(about["n"]), **tensors)
+            groups, kept, d = 1 if pca.joint else steps, state.basis.shape[1], math.prod(h_shape)
+            checked("mean", state.mean, steps, d)
+            checked("basis", state.basis, steps, kept, d)
+            checked("squares", state.squares, groups, kept)
+            checked("total", state.total, groups)
+            checked("scores", state.scores, None, kept, groups)
+            state.mean, state.basis = state.mean.to(device), state.basis.to(device)
+            pca._state = state
         return pca

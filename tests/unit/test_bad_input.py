@@ -141,9 +141,9 @@ def test_prediction_of_x0_is_refused() -> None:
 
 
 def test_files_of_the_package_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="cannot read a classifier"):
+    with pytest.raises(OSError, match="not the folder of a classifier"):
         hsem.classifier.load(tmp_path)
-    with pytest.raises(OSError, match="cannot read portraits"):
+    with pytest.raises(OSError, match="not a file of portraits"):
         hsem.datasets.portraits(tmp_path / "none.npz")
     with pytest.raises(KeyError, match="no factor 'moustache'"):
         hsem.datasets.portraits()["moustache"]
