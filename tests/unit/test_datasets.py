@@ -48,7 +48,7 @@ def test_expressions_move_their_own_factors(pictures):
 
 def test_errors(tmp_path):
     np.savez(tmp_path / "half.npz", images=np.zeros((1, 4, 4, 3), np.uint8))
-    with pytest.raises(OSError, match=r"expected an npz file with images, labels.*intensity"):
+    with pytest.raises(OSError, match=r"it must hold images, labels.*intensity"):
         expressions(tmp_path / "half.npz")
 
 
