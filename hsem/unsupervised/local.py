@@ -8,12 +8,13 @@ meant to be applied at all of them (SM D), so directions come with norm 1 at eve
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..diffusion.sampling import Samples, draw_noise, sample_steps
@@ -228,7 +229,8 @@ def _at(
     **solver: Any,
 ) -> ImageDirections:
     def decode(h: Tensor) -> Tensor:
-        return model.output(h, point.context)
+        with _kept_whole(model.unet):
+            return model.output(h, point.context)
 
     # The raw output of the network, because eps and x0 are fixed multiples of it (plus a term
     # without h), and near pure noise one of the two factors is tiny.
@@ -271,6 +273,19 @@ def _at(
         converged=converged,
         provenance=provenance,
     )
+
+
+@contextmanager
+def _kept_whole(unet: nn.Module) -> Iterator[None]:
+    """Without gradient checkpointing: the decoder is differentiated dozens of times, and twice."""
+    blocks = [m for m in unet.modules() if getattr(m, "gradient_checkpointing", False)]
+    for block in blocks:
+        block.gradient_checkpointing = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block.gradient_checkpointing = True  # type: ignore[assignment]
 
 
 def _factor(model: HSpaceUNet, t: int, target: Target) -> float:

@@ -6,8 +6,8 @@ with u held constant (eq. 7).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointError
 
 Function = Callable[[Tensor], Tensor]
 Products = Literal["auto", "vjp", "jvp"]
@@ -43,7 +44,7 @@ class JacobianProducts:
     Raises
     ------
     ValueError
-        If f(h) is not finite or does not depend on h.
+        If f(h) is not finite or does not depend on h, or f uses gradient checkpointing.
 
     Notes
     -----
@@ -79,7 +80,8 @@ class JacobianProducts:
                 raise ValueError("f(h) holds values that are NaN or infinite")
             if not self.forward_mode:
                 self.u = torch.zeros_like(self.y, requires_grad=True)
-                (self.jtu,) = torch.autograd.grad(self.y, self.h, self.u, create_graph=True)
+                with _explained():
+                    (self.jtu,) = torch.autograd.grad(self.y, self.h, self.u, create_graph=True)
 
     def push(self, v: Tensor) -> Tensor:
         """J v, from (b, *h.shape) to (b, *y.shape)."""
@@ -102,11 +104,26 @@ class JacobianProducts:
         results = []
         for part in stack.split(self.chunk):
             many = len(part) > 1
-            (result,) = torch.autograd.grad(
-                output, source, part if many else part[0], retain_graph=True, is_grads_batched=many
-            )
+            with _explained():
+                (result,) = torch.autograd.grad(
+                    output, source, part if many else part[0],
+                    retain_graph=True, is_grads_batched=many,
+                )  # fmt: skip
             results.append(result if many else result[None])
         return torch.cat(results)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """One clear error for a graph that throws away what it needs again."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise ValueError(
+            "f runs with gradient checkpointing, which computes parts of f again outside of the "
+            "settings it needs here; switch it off, for example with "
+            "model.unet.disable_gradient_checkpointing()"
+        ) from error
 
 
 class FrozenConvolutions(TorchFunctionMode):

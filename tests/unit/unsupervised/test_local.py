@@ -177,3 +177,20 @@ def test_spectrum_is_the_directions_of_every_step(tiny, samples):
 def test_errors(tiny, samples, settings, error, message):
     with pytest.raises(error, match=message):
         image_directions(tiny, samples, **settings)
+
+
+@pytest.mark.parametrize("solver", [{}, {"products": "jvp"}, {"method": "subspace"}])
+@pytest.mark.parametrize("mask", [None, torch.eye(16).roll(3, 0)])
+def test_a_network_with_gradient_checkpointing(solver, mask) -> None:
+    """A trainer's network, as it comes: the same directions, and the setting is left as it was."""
+    model = hsem.tiny_unet(0)
+    samples = hsem.sample(model, [0], steps=3, progress=False)
+    expected = hsem.image_directions(model, samples, step=1, k=2, mask=mask, **solver)
+    model.unet.enable_gradient_checkpointing()
+    assert model.unet.is_gradient_checkpointing
+    got = hsem.image_directions(model, samples, step=1, k=2, mask=mask, **solver)
+    torch.testing.assert_close(got.v, expected.v)
+    assert model.unet.is_gradient_checkpointing
+    h, context = model.encode(samples.x_T, 500)
+    with pytest.raises(ValueError, match="gradient checkpointing"):  # control: it does get in
+        hsem.jacobian_svd(lambda x: model.decode(x, context), h, 1)
