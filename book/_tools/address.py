@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def address(root: Path = ROOT) -> str:
     """The address in `_config.yml`, as https://github.com/OWNER/NAME."""
-    config = (root / "_config.yml").read_text()
+    config = (root / "_config.yml").read_text(encoding="utf-8")
     found = re.search(
         r"^repository:\n(?:[ #].*\n)*?  url: (https://github\.com/[\w.-]+/[\w.-]+)$", config, re.M
     )

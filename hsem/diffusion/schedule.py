@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
+from warnings import warn
 
 import torch
 from torch import Tensor
@@ -81,6 +82,13 @@ class Schedule:
                 f"so a sampler can visit at most {n} of them"
             )
         if spacing == "leading":
+            if n // steps * steps < 0.9 * n:  # a stride is a whole number, here rounded down a lot
+                warn(
+                    f'steps={steps} with "leading" spacing start at t = {n // steps * (steps - 1)} '
+                    f"of {n}, far below pure noise, as in diffusers; take a number of steps that "
+                    f'divides {n}, or spacing="trailing"',
+                    stacklevel=2,
+                )
             timesteps = [n // steps * k + offset for k in range(steps)][::-1]
         elif spacing == "trailing":
             timesteps = [round(n - k * (n / steps)) - 1 for k in range(steps)]

@@ -72,6 +72,10 @@ class Direction:
     def __add__(self, other: Direction) -> Direction:
         return self._combined(other, self.delta_h + self._like(other))
 
+    def __radd__(self, other: int) -> Direction:
+        """0 + d is d, so that `sum(directions)` works."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __sub__(self, other: Direction) -> Direction:
         return self._combined(other, self.delta_h - self._like(other))
 

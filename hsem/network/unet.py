@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from math import sqrt
 from typing import Any, NamedTuple
+from warnings import warn
 
 import torch
 from diffusers import UNet2DModel
@@ -79,6 +80,12 @@ class HSpaceUNet:
         self.prediction_type: str = config.get("prediction_type", "epsilon")
         self.timestep_spacing: str = config.get("timestep_spacing", "leading")
         self.steps_offset: int = config.get("steps_offset", 0)
+        if config.get("set_alpha_to_one") is False:
+            warn(
+                f"the scheduler of {name!r} says set_alpha_to_one=False, so in diffusers its last "
+                "step ends short of alpha_bar = 1; hsem always ends at 1, as equation 2 does",
+                stacklevel=3,
+            )
         if self.prediction_type not in PREDICTION_TYPES:
             raise ValueError(
                 f"prediction_type={self.prediction_type!r} of model {name!r} is not supported; "

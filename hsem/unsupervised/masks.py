@@ -83,6 +83,11 @@ def from_array(array: Any, size: Size | None = None) -> Tensor:
     values = torch.as_tensor(np.asarray(array), dtype=torch.float64, device="cpu")
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
+    if values.ndim == 3 and 3 in (values.shape[0], values.shape[2]):
+        raise ValueError(
+            f"array is a colour picture of shape {tuple(values.shape)}, and a mask is (H, W); take "
+            'one channel, array[..., 0], or grey, PIL.Image.open(path).convert("L")'
+        )
     if values.ndim != 2 or not bool(torch.isfinite(values).all()) or values.min() < 0:
         raise ValueError(
             f"array must be (H, W), finite and not negative, got shape {tuple(values.shape)}"

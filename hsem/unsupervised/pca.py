@@ -24,6 +24,11 @@ from .alignment import Alignment, align_components, score_correlations
 from .incremental import IncrementalPCA
 
 FORMAT = "hsem-pca/1"
+SETTINGS = ("n_components", "joint", "extra", "keep_scores")
+
+
+class NotFitted(RuntimeError, AttributeError):
+    """Nothing was learned yet: an error for callers, and for `hasattr` a missing attribute."""
 
 
 class HSpacePCA:
@@ -88,6 +93,20 @@ class HSpacePCA:
         self._shape: tuple[int, ...] = ()  # (T, C, h, w)
         self._state: IncrementalPCA | None = None
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings, by the names of the constructor."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    def set_params(self, **settings: Any) -> HSpacePCA:
+        """Change settings. What was learned stays; learn again for them to have an effect."""
+        unknown = sorted(set(settings) - set(SETTINGS))
+        if unknown:
+            raise ValueError(f"HSpacePCA has no setting {unknown}; it has {', '.join(SETTINGS)}")
+        checked = HSpacePCA(**{**self.get_params(), **settings})
+        for name in settings:
+            setattr(self, name, getattr(checked, name))
+        return self
+
     # ------------------------------------------------------------------------------- learning
 
     def fit(self, h_seqs: Tensor, y: None = None, *, batch_size: int = 100) -> HSpacePCA:
@@ -96,6 +115,10 @@ class HSpacePCA:
         for start in range(0, len(h_seqs), batch_size):
             self.partial_fit(h_seqs[start : start + batch_size])
         return self
+
+    def fit_transform(self, h_seqs: Tensor, y: None = None) -> Tensor:
+        """`fit`, then `transform` of the same (n, T, C, h, w): (n, k, T), or (n, k, 1) if joint."""
+        return self.fit(h_seqs).transform(h_seqs)
 
     @torch.no_grad()
     def partial_fit(self, h_seqs: Tensor, y: None = None) -> HSpacePCA:
@@ -158,7 +181,7 @@ class HSpacePCA:
 
     def _fitted(self) -> IncrementalPCA:
         if self._state is None or self._state.n <= self.n_components:
-            raise RuntimeError(
+            raise NotFitted(
                 f"{self.n_components} components need more than {self.n_components} samples, seen "
                 f"so far: {self.n_samples_seen_}; call fit or partial_fit with more"
             )
@@ -189,6 +212,21 @@ class HSpacePCA:
         centred = (h_seqs.to(components) - self.mean_).flatten(2)
         scores = torch.einsum("ntd,ktd->nkt", centred, components.flatten(2))
         return scores.sum(dim=2, keepdim=True) if self.joint else scores
+
+    def inverse_transform(self, scores: Tensor) -> Tensor:
+        """What coordinates stand for: (n, k, T), or (n, k, 1) if joint, to (n, T, C, h, w)."""
+        components = self.components_
+        shape = (len(components), 1 if self.joint else self._shape[0])
+        if scores.ndim != 3 or tuple(scores.shape[1:]) != shape:
+            raise ValueError(
+                f"scores must have shape (n, k, T) = (n, {shape[0]}, {shape[1]}), as `transform` "
+                f"gives them, got {tuple(scores.shape)}"
+            )
+        moved = torch.einsum(
+            "nkt,ktd->ntd", scores.to(components).expand(-1, -1, self._shape[0]),
+            components.flatten(2),
+        )  # fmt: skip
+        return self.mean_ + moved.unflatten(2, self._shape[1:])
 
     def alignment(self) -> Alignment:
         """Tracks of components that belong together, sorted by their mean share of variance.

@@ -49,8 +49,8 @@ Reader = Callable[[Tensor], Tensor]
 
 def load_run(folder: Path) -> Inner:
     """The running average of a run, at the level that it has reached."""
-    config = json.loads((folder / "config.json").read_text())
-    meta = json.loads((folder / "checkpoint.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    meta = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
     net = Inner(UNet2DModel(**config["unet"]), meta["level"])
     net.load_state_dict(_under(load_file(folder / "checkpoint.safetensors"), "ema."))
     return net.eval().requires_grad_(False)
@@ -226,8 +226,8 @@ def compare(
         found["decode"] = decode(net, level, images, targets)
         found["effect"] = effect(net, level, alpha_bar, read, images[some], targets[some], people)
     h = encode(net, level, images[:1], 500, 0)
-    meta = json.loads((folder / "checkpoint.json").read_text())
-    args = json.loads((folder / "config.json").read_text())["args"]
+    meta = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+    args = json.loads((folder / "config.json").read_text(encoding="utf-8"))["args"]
     return {
         "run": folder.name,
         "level": net.level,
@@ -289,12 +289,14 @@ def main() -> None:
     p.add_argument("--only", choices=("swap",), default="", help="the quickest of the three")
     p.add_argument("runs", type=Path, nargs="+")
     args = p.parse_args()
-    levels = {json.loads((r / "checkpoint.json").read_text())["level"] for r in args.runs}
+    levels = {
+        json.loads((r / "checkpoint.json").read_text(encoding="utf-8"))["level"] for r in args.runs
+    }
     data = {level: prepared(args.data, level) for level in sorted(levels)}
     rows = [
         compare(r, data, args.pairs, args.people, args.only) for r in tqdm(args.runs, desc="runs")
     ]
-    args.out.write_text(json.dumps(rows, indent=1) + "\n")
+    args.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(as_markdown(rows))
 
 

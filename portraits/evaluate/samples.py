@@ -142,7 +142,7 @@ def evaluate(
     }
     folder = DATA / name if (DATA / name).is_dir() else Path(name)
     part = folder / "evaluation.json.part"
-    part.write_text(json.dumps(metrics, indent=1) + "\n")
+    part.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     os.replace(part, folder / "evaluation.json")
     if out is not None:
         pictures(model, fake, train, out)

@@ -136,8 +136,8 @@ class Renderer:
 
     def _program(self, vertex: str, fragment: str, defines: str = "") -> Any:
         texts = [
-            (SHADERS / f"{vertex}.vert").read_text(),
-            (SHADERS / f"{fragment}.frag").read_text(),
+            (SHADERS / f"{vertex}.vert").read_text(encoding="utf-8"),
+            (SHADERS / f"{fragment}.frag").read_text(encoding="utf-8"),
         ]
         first, rest = texts[1].split("\n", 1)  # "#version" must stay the first line
         return self.context.program(

@@ -97,7 +97,7 @@ class Head:
         return {name: np.array(sorted(vertices)) for name, vertices in joints.items()}
 
     def _read_weights(self, path: Path) -> None:
-        table = json.loads(path.read_text())["weights"]
+        table = json.loads(path.read_text(encoding="utf-8"))["weights"]
 
         def bone(name: str) -> np.ndarray:
             weights = np.zeros(len(self), np.float32)

@@ -19,17 +19,17 @@ from safetensors.torch import load_file
 
 def export(run: Path, target: Path) -> dict[str, int]:
     """Write the run's running average as pipeline folder `target`; return what it had seen."""
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     tensors = load_file(run / "checkpoint.safetensors")
     unet = UNet2DModel(**config["unet"])
     unet.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("ema.unet.")})
     pipeline = DDPMPipeline(unet.to(torch.float16), DDPMScheduler(**config["scheduler"]))
     pipeline.save_pretrained(target, safe_serialization=True)
     for path in (target / "unet" / "config.json", target / "model_index.json"):
-        settings = json.loads(path.read_text())
+        settings = json.loads(path.read_text(encoding="utf-8"))
         settings.pop("_name_or_path", None)  # would name a folder of the machine that trained it
-        path.write_text(json.dumps(settings, indent=2) + "\n")
-    seen = json.loads((run / "checkpoint.json").read_text())
+        path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    seen = json.loads((run / "checkpoint.json").read_text(encoding="utf-8"))
     DDPMPipeline.from_pretrained(target)  # leave nothing behind that stock diffusers cannot read
     return seen
 

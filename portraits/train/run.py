@@ -231,11 +231,11 @@ class Run:
             "level": self.net.level,
             "optimizer": self.args.optimizer,
         }
-        (self.out / "checkpoint.json").write_text(json.dumps(meta))
+        (self.out / "checkpoint.json").write_text(json.dumps(meta), encoding="utf-8")
 
     def restore(self, unet: UNet2DModel) -> Inner:
         """The network of the checkpoint, grown to the level asked for."""
-        meta = json.loads((self.out / "checkpoint.json").read_text())
+        meta = json.loads((self.out / "checkpoint.json").read_text(encoding="utf-8"))
         tensors = load_file(self.out / "checkpoint.safetensors")
         self.step, self.seen, self.entered = meta["step"], meta["seen"], meta["entered"]
         level = meta["level"]
