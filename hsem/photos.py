@@ -7,14 +7,17 @@ Nothing here finds a face. Say where the eyes are, or bring pictures that are al
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePath
 from typing import NamedTuple
+from warnings import warn
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+
+from .reading import opened_picture
 
 Point = tuple[float, float]
 
@@ -60,13 +63,16 @@ def read_photo(
 
     Parameters
     ----------
-    path : any format that Pillow reads; turned upright as its EXIF says, transparency on white
+    path : any format that Pillow reads; turned upright as its EXIF says. Transparency is laid on
+        white, grey of 16 bits is brought to 8, and of an animation the first picture is taken.
     size : side length of the result in pixels, such as `model.image_shape[1]`
-    eyes : pixel coordinates (x, y) of the two eyes in the file, the one on the left of the picture
-        first. The picture is then turned, scaled and moved so that they lie at `eyes_at`, and
-        what was outside the file repeats its edge. Without them: the largest square in the
-        middle.
-    eyes_at : fractions of the side
+    eyes : pixel coordinates (x, y) of the two eyes, in either order, in the *upright* picture: as
+        a viewer shows it, after EXIF has turned it. The picture is then turned, scaled and moved
+        so that they lie at `eyes_at`, and what was outside the file repeats its edge. The eye
+        further left in the picture goes to the left (of two that are one above the other, the
+        first), so turn a photo that stands on its head before. Without `eyes`: the largest square
+        in the middle.
+    eyes_at : fractions of the side, from 0 to 1
 
     Returns
     -------
@@ -75,21 +81,23 @@ def read_photo(
     Raises
     ------
     OSError
-        If the file is missing or no picture.
+        If the file is missing, damaged, no picture, larger than Pillow allows (179 megapixels),
+        or of a mode whose black and white are not known, such as floating point.
     ValueError
-        If the two eyes are in one place.
+        If the eyes are not two places in the picture, at least a pixel apart.
+
+    Notes
+    -----
+    Takes about 4 bytes a pixel of the file, and twice that where it is transparent or turned.
     """
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file).convert("RGBA")
-    except OSError as error:
-        raise OSError(f"cannot read a picture from {str(path)!r} ({error})") from error
-    picture = Image.new("RGB", upright.size, "white")
-    picture.paste(upright, mask=upright.getchannel("A"))
+    if not (isinstance(size, int) and size >= 1):
+        raise ValueError(f"size must be a whole number of pixels, 1 or more, got {size!r}")
+    picture = opened_picture(path)
     if eyes is None:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
     else:
-        picture = _aligned(picture, size, eyes, eyes_at)
+        seen = _two_places("eyes", eyes, "pixels of the upright picture", picture.size, apart=1.0)
+        picture = _aligned(picture, size, seen, _two_places("eyes_at", eyes_at, "fractions"))
     pixels = np.array(picture, dtype=np.float32)
     return torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1
 
@@ -108,65 +116,182 @@ def read_expressions(
     layout : "bu3dfe", "folders", or a regular expression with groups named subject, expression
         and intensity, searched for in the path below `folder` (with forward slashes)
     size : side length in pixels
-    read : path -> (3, size, size), in place of `read_photo`: the place for your own alignment
+    read : path -> (3, size, size), in place of `read_photo`: the place for your own alignment. A
+        file for which it raises OSError is left out.
 
     Notes
     -----
     The two-letter codes of BU3DFE become words ("HA" is "happy"). BU3DFE itself has to be asked
     for at its owners; nothing of it comes with this package.
 
+    Hidden files, and what macOS and Windows put beside pictures, are passed over. "Copy of X",
+    "X copy" and "X (1)" are left out where X is there as well.
+
     Raises
     ------
+    OSError
+        If there is no such folder.
     ValueError
-        If the layout is unknown, or nothing in the folder is named like that.
+        If the layout is unknown, nothing in the folder is named like that, or no file that is
+        can be read.
+
+    Warns
+    -----
+    UserWarning
+        Once, with the files that are named like pictures and were left out: copies, and what is
+        damaged or no picture.
     """
-    pattern = re.compile(LAYOUTS.get(layout, layout))
-    lacking = {"subject", "expression", "intensity"} - set(pattern.groupindex)
-    if lacking:
-        raise ValueError(
-            f"layout must be one of {', '.join(LAYOUTS)}, or a regular expression with groups "
-            f"named subject, expression and intensity; {layout!r} lacks {sorted(lacking)}"
-        )
+    pattern = _checked_layout(layout)
     root = Path(folder)
+    if not root.is_dir():
+        raise NotADirectoryError(f"folder must be one that exists, got {str(folder)!r}")
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    found = [(path, pattern.search(path.relative_to(root).as_posix())) for path in files]
-    named = [(path, match) for path, match in found if match]
+    names = [path.relative_to(root).as_posix() for path in files]
+    present, named = set(names), 0
+    left_out: list[str] = []
+    images: list[Tensor] = []
+    found: list[re.Match[str]] = []
+    for path, name in zip(files, names, strict=True):
+        match = None if _is_hidden(name) else pattern.search(name)
+        if match is None:
+            continue
+        named += 1
+        original = COPY.sub("", name)
+        if original != name and original in present:
+            left_out.append(f"{name} (a copy)")
+            continue
+        try:
+            image = read(path) if read else read_photo(path, size)
+        except OSError as error:
+            left_out.append(f"{name} ({error})")
+            continue
+        if images and image.shape != images[0].shape:
+            raise ValueError(
+                f"read must return pictures of one shape, got {tuple(images[0].shape)} and then "
+                f"{tuple(image.shape)} for {str(path)!r}"
+            )
+        images.append(image)
+        found.append(match)
     if not named:
-        example = f", such as {files[0].relative_to(root).as_posix()}" if files else ""
+        example = f", such as {names[0]}" if names else ""
         raise ValueError(
             f"none of the {len(files)} files in {str(folder)!r}{example} is named as the layout "
             f"{layout!r} asks; give a regular expression that fits"
         )
-    images = [read(path) if read else read_photo(path, size) for path, _ in named]
+    listed = "; ".join(left_out[:10]) + ("; ..." if len(left_out) > 10 else "")
+    if not images:
+        raise ValueError(f"none of the {named} pictures in {str(folder)!r} can be read: {listed}")
+    if left_out:
+        warn(
+            f"left out {len(left_out)} of {named} files in {str(folder)!r}: {listed}", stacklevel=2
+        )
     return ExpressionPictures(
         torch.stack(images),
-        tuple(match["subject"] for _, match in named),
-        tuple(BU3DFE.get(match["expression"], match["expression"]) for _, match in named),
-        tuple(float(match["intensity"]) for _, match in named),
+        tuple(match["subject"] for match in found),
+        tuple(BU3DFE.get(match["expression"], match["expression"]) for match in found),
+        tuple(_number(match) for match in found),
     )
 
 
 # ------------------------------------------------------------------------------------- details
 
+COPY = re.compile(
+    r"(?<![^/])(Copy of )+|( - Copy| copy( \d+)?| \(\d+\))+(?=$|/|\.\w+$)", re.IGNORECASE
+)
+"""What Windows, macOS and browsers add to the name of a copy."""
+
+FINEST = 1024  # side length up to which a picture is computed larger than wanted
+OVERSAMPLING = 4  # and how often a pixel is at least sampled along a side, if the file has as many
+
+
+def _checked_layout(layout: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(LAYOUTS.get(layout, layout))
+        lacking = sorted({"subject", "expression", "intensity"} - set(pattern.groupindex))
+        fault = f"lacks {lacking}" if lacking else ""
+    except re.error as error:
+        fault = f"is no regular expression ({error})"
+    if fault:
+        raise ValueError(
+            f"layout must be one of {', '.join(LAYOUTS)}, or a regular expression with groups "
+            f"named subject, expression and intensity; {layout!r} {fault}"
+        )
+    return pattern
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether this is what systems put beside pictures: ._a.png, .DS_Store, __MACOSX/, Thumbs.db"""
+    parts = PurePath(name).parts
+    companions = {"__macosx", "thumbs.db", "desktop.ini"}
+    return any(part.startswith(".") or part.lower() in companions for part in parts)
+
+
+def _number(match: re.Match[str]) -> float:
+    try:
+        return float(match["intensity"])
+    except ValueError:
+        raise ValueError(
+            f"intensity must be a number, but the layout finds {match['intensity']!r} in "
+            f"{match.string!r}"
+        ) from None
+
+
+def _two_places(
+    name: str,
+    given: Iterable[Iterable[float]],
+    unit: str,
+    inside: tuple[int, int] = (1, 1),
+    apart: float = 1e-3,
+) -> list[complex]:
+    """Two points as complex numbers, the left one first, if that is what they are."""
+    try:
+        points = [complex(float(x), float(y)) for x, y in given]
+    except (TypeError, ValueError):
+        points = []
+    width, height = inside
+    # written so that NaN fails
+    if len(points) != 2 or not all(0 <= z.real <= width and 0 <= z.imag <= height for z in points):
+        raise ValueError(
+            f"{name} must be two points (x, y) in {unit}, from (0, 0) to {inside}, got {given}"
+        )
+    if abs(points[0] - points[1]) < apart:
+        raise ValueError(
+            f"{name} must be two different places (x, y) in {unit}, at least {apart:g} apart, got "
+            f"{given}"
+        )
+    return sorted(points, key=lambda z: z.real)
+
 
 def _aligned(
-    picture: Image.Image, size: int, eyes: tuple[Point, Point], eyes_at: tuple[Point, Point]
+    picture: Image.Image, size: int, seen: list[complex], at: list[complex]
 ) -> Image.Image:
     """Turn, scale and move a picture so that the eyes lie where they should."""
-    seen = [complex(*eye) for eye in eyes]
-    wanted = [complex(*eye) * size for eye in eyes_at]
-    if seen[0] == seen[1] or wanted[0] == wanted[1]:
-        raise ValueError(f"eyes must be two different places (x, y) in pixels, got {eyes}")
     # A similarity is z -> turn * z + shift in the complex plane; from the result to the file,
     # since Pillow asks where each pixel comes from.
+    wanted = [z * size for z in at]
     turn = (seen[1] - seen[0]) / (wanted[1] - wanted[0])
+    shift = seen[0] - turn * wanted[0]
+    # Only what the result shows is kept, and shrunk first where it is much finer: what follows
+    # then takes memory by the size of the result, not of the file.
+    shrink = max(1, int(abs(turn) / max(OVERSAMPLING, FINEST / size)))
+    turn, shift = turn / shrink, shift / shrink
+    corners = [shift + turn * z for z in (0, size, size * 1j, size + size * 1j)]
+    box, outside, origin = [], [], []
+    for axis, side in zip(("real", "imag"), picture.size, strict=True):
+        end = -(-side // shrink)
+        low = int(min(getattr(z, axis) for z in corners) // 1) - 2
+        high = int(max(getattr(z, axis) for z in corners) // 1) + 3
+        box.append((max(low, 0) * shrink, min(high * shrink, side)))
+        outside.append((max(-low, 0), max(high - end, 0)))
+        origin.append(low)
+    (left, right), (top, bottom) = box
+    part = picture.reduce(shrink, (left, top, right, bottom))
+    # Pillow fills what lies outside with black, so the part first gets an edge of its own.
+    padded = np.pad(np.asarray(part), (outside[1], outside[0], (0, 0)), mode="edge")
+    shift -= complex(*origin)
     fine = max(1, round(abs(turn)))  # compute larger and shrink, or fine detail turns into dots
     turn, side = turn / fine, size * fine
-    shift = seen[0] - turn * wanted[0] * fine
-    # Pillow fills what lies outside with black, so the file first gets a broad edge of its own.
-    edge = int(max(picture.size)) + side
-    padded = np.pad(np.array(picture), ((edge, edge), (edge, edge), (0, 0)), mode="edge")
-    matrix = (turn.real, -turn.imag, shift.real + edge, turn.imag, turn.real, shift.imag + edge)
+    matrix = (turn.real, -turn.imag, shift.real, turn.imag, turn.real, shift.imag)
     moved = Image.fromarray(padded).transform(
         (side, side), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
     )

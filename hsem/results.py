@@ -11,20 +11,19 @@ one network means nothing in another.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .directions.direction import Direction, provenance_of
+from .files import read_tensors, save_tensors
+from .frozen import Frozen
 from .network.models import DATA
 from .network.unet import HSpaceUNet
 
@@ -49,7 +48,7 @@ class Results:
 
     def __post_init__(self) -> None:
         for part in ("tensors", "directions", "provenance"):
-            object.__setattr__(self, part, MappingProxyType(dict(getattr(self, part))))
+            object.__setattr__(self, part, Frozen(getattr(self, part)))
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.tensors:
@@ -98,7 +97,7 @@ def save(
         stored = value.half() if value.is_floating_point() else value
         if value.is_floating_point() and not bool((stored.isinf() == value.isinf()).all()):
             raise ValueError(f"{key!r} holds numbers above 65504, too large for half precision")
-        data[f"tensor/{key}"] = stored.detach().cpu().clone().contiguous()
+        data[f"tensor/{key}"] = stored.clone()  # of its own: two names must not share memory
     about: dict[str, Any] = {}
     for key, direction in directions.items():
         direction.check_model(model)
@@ -114,10 +113,7 @@ def save(
         "directions": json.dumps(about),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save_file(data, part, metadata=metadata)
-    part.chmod(0o644)  # safetensors writes for the owner alone; a package is read by everybody
-    os.replace(part, path)
+    save_tensors(path, data, metadata)
     return path
 
 
@@ -143,9 +139,7 @@ def load(name: str | Path, model: HSpaceUNet | None = None, *, check: bool = Tru
     if not path.is_file():
         raise FileNotFoundError(f"there are no stored results at {str(path)!r}; {remedy}")
     try:
-        with safe_open(path, framework="pt") as file:
-            meta = file.metadata() or {}
-            data = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        data, meta = read_tensors(path)
     except SafetensorError as error:
         raise OSError(f"{path} is damaged or no safetensors file ({error}); {remedy}") from error
     if meta.get("format") != FORMAT:

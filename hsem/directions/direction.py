@@ -10,16 +10,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .._version import __version__
 from ..diffusion.schedule import Schedule, checked_timesteps
+from ..files import read_tensors, save_tensors
+from ..frozen import Frozen
 from ..network.unet import HSpaceUNet
 
 FORMAT = "hsem-direction/1"
@@ -47,7 +47,7 @@ class Direction:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", checked_timesteps(self.timesteps))
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "provenance", Frozen(self.provenance))
         d, t = self.delta_h, len(self.timesteps)
         if d.ndim != 4 or len(d) != t:
             raise ValueError(
@@ -163,7 +163,7 @@ class Direction:
             "provenance": dict(self.provenance),
         }
         metadata = {"format": FORMAT, **{k: json.dumps(v) for k, v in about.items()}}
-        save_file({"delta_h": self.delta_h.detach().cpu().contiguous()}, path, metadata=metadata)
+        save_tensors(path, {"delta_h": self.delta_h}, metadata)
 
     @classmethod
     def load(
@@ -190,20 +190,18 @@ class Direction:
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no direction file at {str(path)!r}")
         try:
-            with safe_open(path, framework="pt") as file:
-                meta = file.metadata() or {}
-                if meta.get("format") != FORMAT:
-                    raise ValueError(
-                        f"{path} is not a direction file of this version: its header says "
-                        f"format={meta.get('format')!r}, expected {FORMAT!r}"
-                    )
-                delta_h = file.get_tensor("delta_h")
+            tensors, meta = read_tensors(path)
         except SafetensorError as error:
             raise ValueError(
                 f"{path} is damaged or no safetensors file ({error}); save it again"
             ) from error
+        if meta.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} is not a direction file of this version: its header says "
+                f"format={meta.get('format')!r}, expected {FORMAT!r}"
+            )
         direction = cls(
-            delta_h,
+            tensors["delta_h"],
             tuple(json.loads(meta["timesteps"])),
             json.loads(meta["method"]),
             json.loads(meta["provenance"]),

@@ -6,13 +6,14 @@
 An edit has no state, touches no network, and cannot be left behind on one. Those below also know
 for which timesteps they were made, so that a direction from 25 steps is never applied to a run of
 50 by accident, and which of their tensors hold one row per sample, so that `sample` may cut a
-large batch into pieces.
+large batch into pieces. They can be pickled, so that processes can share the work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class GridEdit:
 
     Parameters
     ----------
-    apply : (i, h, *parts) -> h
+    apply : (i, h, *parts) -> h, a function of this module
     parts : tensors with one row per sample, inner edits, or anything else `apply` needs
     timesteps : the grid it was made for, if known
     steps : the number of steps it was made for, if known
@@ -54,37 +55,31 @@ def add(direction: Direction | Tensor, scale: float | Tensor = 1.0) -> Edit:
     scale : the strength gamma, one number or one per sample (b,)
     """
     scale = _per_sample("scale", scale)
-    if isinstance(direction, Tensor) and direction.ndim == 5:
-
-        def apply_rows(i: int, h: Tensor, delta_h: Tensor, scale: Tensor) -> Tensor:
-            return h + _as_rows(scale, h) * _row(delta_h, i, h, "direction")
-
-        return GridEdit(apply_rows, (direction, scale), steps=direction.shape[1])
-
     if isinstance(direction, Direction):
         delta_h, timesteps = direction.delta_h, direction.timesteps
     else:
         delta_h, timesteps = direction, None
-        if delta_h.ndim != 4:
-            raise ValueError(
-                "direction must be a Direction or have shape (T, C, h, w) or (b, T, C, h, w), "
-                f"got {tuple(delta_h.shape)}"
-            )
+    if delta_h.ndim not in (4, 5):
+        raise ValueError(
+            "direction must be a Direction or have shape (T, C, h, w) or (b, T, C, h, w), "
+            f"got {tuple(delta_h.shape)}"
+        )
+    delta_h = delta_h if delta_h.ndim == 5 else delta_h[None]
+    return GridEdit(_add, (delta_h, scale), timesteps, delta_h.shape[1])
 
-    def apply(i: int, h: Tensor, scale: Tensor) -> Tensor:
-        return h + _as_rows(scale, h) * _row(delta_h[None], i, h, "direction")
 
-    return GridEdit(apply, (scale,), timesteps, len(delta_h))
+def _add(i: int, h: Tensor, delta_h: Tensor, scale: Tensor) -> Tensor:
+    return h + _as_rows(scale, h) * _row(delta_h, i, h, "direction")
 
 
 def swap(h_seq: Tensor) -> Edit:
     """Replace h by that of other samples (fig. 2a); h_seq (b, T, C, h, w), or b = 1 for all."""
     _check_h_seq(h_seq)
+    return GridEdit(_swap, (h_seq,), steps=h_seq.shape[1])
 
-    def apply(i: int, h: Tensor, h_seq: Tensor) -> Tensor:
-        return _row(h_seq, i, h, "h_seq").expand_as(h)
 
-    return GridEdit(apply, (h_seq,), steps=h_seq.shape[1])
+def _swap(i: int, h: Tensor, h_seq: Tensor) -> Tensor:
+    return _row(h_seq, i, h, "h_seq").expand_as(h)
 
 
 def blend(h_seq: Tensor, weight: float | Tensor, mode: str = "lerp") -> Edit:
@@ -100,13 +95,16 @@ def blend(h_seq: Tensor, weight: float | Tensor, mode: str = "lerp") -> Edit:
     _check_h_seq(h_seq)
     if mode not in ("lerp", "slerp"):
         raise ValueError(f"mode={mode!r} is unknown; choose 'lerp' or 'slerp'")
-    interpolate = torch.lerp if mode == "lerp" else slerp
+    parts = (h_seq, _per_sample("weight", weight))
+    return GridEdit(_lerp if mode == "lerp" else _slerp, parts, steps=h_seq.shape[1])
 
-    def apply(i: int, h: Tensor, h_seq: Tensor, weight: Tensor) -> Tensor:
-        other = _row(h_seq, i, h, "h_seq").expand_as(h)
-        return interpolate(h, other, _as_rows(weight, h))
 
-    return GridEdit(apply, (h_seq, _per_sample("weight", weight)), steps=h_seq.shape[1])
+def _lerp(i: int, h: Tensor, h_seq: Tensor, weight: Tensor) -> Tensor:
+    return torch.lerp(h, _swap(i, h, h_seq), _as_rows(weight, h))
+
+
+def _slerp(i: int, h: Tensor, h_seq: Tensor, weight: Tensor) -> Tensor:
+    return slerp(h, _swap(i, h, h_seq), _as_rows(weight, h))
 
 
 def masked(edit: Edit, mask: Tensor) -> Edit:
@@ -116,29 +114,29 @@ def masked(edit: Edit, mask: Tensor) -> Edit:
     ----------
     mask : over h-space: (h, w), or anything that broadcasts to (C, h, w); values 0 to 1
     """
-
-    def apply(i: int, h: Tensor, edit: Edit) -> Tensor:
-        if mask.ndim > 3 or not _broadcasts(mask.shape, h.shape[1:]):
-            raise ValueError(
-                f"mask has shape {tuple(mask.shape)}, but must be (h, w) = {tuple(h.shape[2:])} "
-                f"or broadcast to (C, h, w) = {tuple(h.shape[1:])}; it lives in h-space, not "
-                "over the pixels of the image"
-            )
-        return h + mask.to(h) * (edit(i, h) - h)
-
-    return _around(apply, edit)
+    return _around(partial(_masked, mask), edit)
 
 
-def only_at(edit: Edit, steps: Iterable[int]) -> Edit:
+def _masked(mask: Tensor, i: int, h: Tensor, edit: Edit) -> Tensor:
+    if mask.ndim > 3 or not _broadcasts(mask.shape, h.shape[1:]):
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}, but must be (h, w) = {tuple(h.shape[2:])} "
+            f"or broadcast to (C, h, w) = {tuple(h.shape[1:])}; it lives in h-space, not "
+            "over the pixels of the image"
+        )
+    return h + mask.to(h) * (edit(i, h) - h)
+
+
+def only_at(edit: Edit, steps: Iterable[int]) -> GridEdit:
     """Let `edit` act only at the step indices in `steps` (index 0 is the noisiest)."""
     chosen = frozenset(int(i) for i in steps)
     if not chosen or min(chosen) < 0:
         raise ValueError(f"steps must name step indices from 0 on, got {sorted(chosen)}")
+    return _around(partial(_only_at, chosen), edit)
 
-    def apply(i: int, h: Tensor, edit: Edit) -> Tensor:
-        return edit(i, h) if i in chosen else h
 
-    return _around(apply, edit)
+def _only_at(chosen: frozenset[int], i: int, h: Tensor, edit: Edit) -> Tensor:
+    return edit(i, h) if i in chosen else h
 
 
 def between(edit: Edit, t_max: int, t_min: int, schedule: Schedule) -> Edit:
@@ -148,7 +146,7 @@ def between(edit: Edit, t_max: int, t_min: int, schedule: Schedule) -> Edit:
         raise ValueError(
             f"no timestep of {schedule} lies in the window t_max={t_max} >= t >= t_min={t_min}"
         )
-    return replace(_around_at(edit, steps), timesteps=schedule.timesteps, steps=schedule.steps)
+    return replace(only_at(edit, steps), timesteps=schedule.timesteps, steps=schedule.steps)
 
 
 def chain(*edits: Edit) -> Edit:
@@ -160,13 +158,13 @@ def chain(*edits: Edit) -> Edit:
             f"the edits were made for different steps ({sorted(counts)}); bring their directions "
             "to one grid with resampled()"
         )
+    return GridEdit(_chain, edits, next(iter(grids), None), next(iter(counts), None))
 
-    def apply(i: int, h: Tensor, *edits: Edit) -> Tensor:
-        for edit in edits:
-            h = edit(i, h)
-        return h
 
-    return GridEdit(apply, edits, next(iter(grids), None), next(iter(counts), None))
+def _chain(i: int, h: Tensor, *edits: Edit) -> Tensor:
+    for edit in edits:
+        h = edit(i, h)
+    return h
 
 
 def slerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
@@ -229,12 +227,6 @@ def rows(part: Any, which: slice, n: int) -> Any:
 def _around(apply: Callable[..., Tensor], edit: Edit) -> GridEdit:
     grid = (edit.timesteps, edit.steps) if isinstance(edit, GridEdit) else (None, None)
     return GridEdit(apply, (edit,), *grid)
-
-
-def _around_at(edit: Edit, steps: list[int]) -> GridEdit:
-    out = only_at(edit, steps)
-    assert isinstance(out, GridEdit)
-    return out
 
 
 def _row(h_seq: Tensor, i: int, h: Tensor, name: str) -> Tensor:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..files import read_tensors, replacing, save_tensors
 from ..network.models import DATA
 
 SIDE = 64
@@ -128,13 +128,14 @@ class PortraitClassifier(nn.Module):
             k: v.half().contiguous() if v.is_floating_point() else v.contiguous()
             for k, v in self.state_dict().items()
         }
-        save_file(weights, folder / "model.safetensors")
+        save_tensors(folder / "model.safetensors", weights, {})
         card = {
             "width": self.width,
             "attributes": [vars(a) for a in self.attributes],
             "metrics": self.metrics,
         }
-        (folder / "attributes.json").write_text(json.dumps(card, indent=1) + "\n")
+        with replacing(folder / "attributes.json") as part:
+            part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> PortraitClassifier:
@@ -149,8 +150,8 @@ def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> Por
     """
     folder = Path(folder)
     try:
-        card = json.loads((folder / "attributes.json").read_text())
-        weights = load_file(folder / "model.safetensors")
+        card = json.loads((folder / "attributes.json").read_text(encoding="utf-8"))
+        weights, _ = read_tensors(folder / "model.safetensors")
     except Exception as error:
         raise OSError(
             f"cannot read a classifier from {folder}: it should hold attributes.json and "

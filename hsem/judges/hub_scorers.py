@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from warnings import warn
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ..network.models import default_device
 from .prompts import PAPER_PROMPTS
 
 Output = Literal["probability", "logit"]
+PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
 
 
 class ClipScorer:
@@ -114,14 +116,22 @@ class ImageClassifier:
     ----------
     model : such as transformers.ViTForImageClassification, put into evaluation mode
     processor : the image processor that belongs to it
-    output : "probability" (softmax over the classes; sigmoid if the model is multi-label) or
-        "logit", what the network returns
+    output : "logit" is what the network returns. "probability" is what the model's configuration
+        makes of it, by its `problem_type`: softmax over the classes ("single_label_classification",
+        also without an entry), sigmoid of each ("multi_label_classification", and a single class
+        that is called single-label), or the values as they are ("regression"). One class without
+        an entry is a regression: so `transformers` trains it.
     label : for messages and provenance
 
     Notes
     -----
     A binary attribute is often a classifier with two classes whose probabilities add up to one;
     `select(classifier, {"smile": "smiling"})` keeps the one that matters.
+
+    Warns
+    -----
+    UserWarning
+        If there is one class without a `problem_type` and probabilities are wanted.
     """
 
     def __init__(
@@ -138,6 +148,14 @@ class ImageClassifier:
         self.names: tuple[str, ...] = tuple(classes[j] for j in sorted(classes))
         self.output = _checked_output(output)
         self.label = label
+        self._problem = _problem(model.config.problem_type, len(self.names))
+        if model.config.problem_type is None and len(self.names) == 1 and output == "probability":
+            warn(
+                f"{label} has one class ({self.names[0]!r}) and its config no problem_type, so its "
+                "values are taken as they are, as of a regression; if it is a classifier, set "
+                "model.config.problem_type = 'multi_label_classification' to get probabilities",
+                stacklevel=2,
+            )
 
     @classmethod
     def load(
@@ -163,13 +181,25 @@ class ImageClassifier:
     def __call__(self, images: Tensor) -> Tensor:
         """Scores (n, k) of pictures (n, 3, H, W) in [-1, 1]."""
         logits: Tensor = self.model(pixel_values=_pixels(self.processor, images, self.model)).logits
-        if self.output == "logit":
+        if self.output == "logit" or self._problem == "regression":
             return logits
-        multi = self.model.config.problem_type == "multi_label_classification"
+        multi = self._problem == "multi_label_classification"
         return logits.sigmoid() if multi else logits.softmax(dim=1)
 
 
 # ------------------------------------------------------------------------------------- details
+
+
+def _problem(said: str | None, classes: int) -> str:
+    """What the scores of a classifier are, by what its configuration says."""
+    if said not in (None, *PROBLEMS):
+        raise ValueError(
+            f"problem_type in the model's config must be one of {', '.join(PROBLEMS)}, got {said!r}"
+        )
+    if classes == 1:  # the softmax over one is 1, whatever the picture
+        one_class = {None: "regression", "single_label_classification": PROBLEMS[1]}
+        return one_class.get(said) or str(said)
+    return said or PROBLEMS[0]
 
 
 def _transformers() -> Any:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -145,7 +146,11 @@ def select(scorer: Scorer, names: Sequence[str] | Mapping[str, str]) -> Function
     """Some columns of a scorer, in this order; a mapping {new name: old name} renames them."""
     wanted = names if isinstance(names, Mapping) else {name: name for name in names}
     index = [column(names_of(scorer), old) for old in wanted.values()]
-    return FunctionScorer(lambda images: scorer(images)[:, index], tuple(wanted), label_of(scorer))
+    return FunctionScorer(partial(_columns, scorer, index), tuple(wanted), label_of(scorer))
+
+
+def _columns(scorer: Scorer, index: list[int], images: Tensor) -> Tensor:
+    return scorer(images)[:, index]
 
 
 def join(*scorers: Scorer) -> FunctionScorer:
@@ -163,11 +168,12 @@ def join(*scorers: Scorer) -> FunctionScorer:
             f"several scorers have a column called {', '.join(twice)}; rename one of them, "
             f"for example select(scorer, {{'other {twice[0]}': {twice[0]!r}}})"
         )
+    label = " + ".join(label_of(s) for s in scorers)
+    return FunctionScorer(partial(_joined, scorers), tuple(names), label)
 
-    def both(images: Tensor) -> Tensor:
-        return torch.cat([scorer(images).to("cpu", torch.float64) for scorer in scorers], dim=1)
 
-    return FunctionScorer(both, tuple(names), " + ".join(label_of(s) for s in scorers))
+def _joined(scorers: Sequence[Scorer], images: Tensor) -> Tensor:
+    return torch.cat([scorer(images).to("cpu", torch.float64) for scorer in scorers], dim=1)
 
 
 # ------------------------------------------------------------------------------- your own network

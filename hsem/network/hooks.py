@@ -11,6 +11,15 @@ Both are context managers, so a hook is never left behind on a network. They kno
 *timestep* that the network is called with, not by counting calls: a pipeline that calls its
 network twice per step, or in an order of its own, is still edited where it should be. Where the
 network is yours to call, `hsem.sample` does the same without hooks.
+
+**The grid of a run** is its *different* timesteps, noisiest first, each rounded to the nearest
+whole number (Euler and Heun call at 749.25). Samplers of higher order visit a timestep more than
+once: PNDM its second, Heun all but the first. Row i of an edit acts at timestep i of the grid, at
+every visit; `h_seq` keeps the last visit, the earlier ones being probes that the sampler corrects.
+
+**Classifier-free guidance** runs both predictions as one batch of 2b rows, first the
+unconditional half, then the conditional one. `half="conditional"` records, or edits, b rows of
+them; by default all 2b rows are meant. To edit each half in its own way, open two `edit_h`.
 """
 
 from __future__ import annotations
@@ -27,12 +36,14 @@ from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.edits import Edit, GridEdit
 from .unet import HSpaceUNet
 
+HALVES = (None, "unconditional", "conditional")  # in the order of diffusers' batches
+
 
 @dataclass
 class HRecord:
     """The bottleneck at every call of a network, in the order of the calls.
 
-    timesteps : the training timestep of each call
+    timesteps : the training timestep of each call, rounded to a whole number
     h : what the middle block returned, (b, C, h, w) each, detached, on the CPU
     """
 
@@ -43,33 +54,52 @@ class HRecord:
         return len(self.h)
 
     @property
-    def h_seq(self) -> Tensor:
-        """All calls of one sampling run as (b, T, C, h, w), index 0 is the noisiest."""
+    def grid(self) -> tuple[int, ...]:
+        """The T different timesteps of one sampling run, noisiest first: those of `h_seq`."""
         if not self.h:
             raise RuntimeError("nothing was recorded yet; run the pipeline inside the `with` block")
         try:
-            checked_timesteps(self.timesteps)
+            grid = _distinct(self.timesteps)
+            if len(grid) == 1 < len(self.h):
+                raise ValueError("several calls at one timestep: several runs of one step each?")
         except ValueError as error:
             raise ValueError(
-                "the calls are not one sampling run, from noisy to clean with one call a step: "
-                f"they came at timesteps {self.timesteps}; record one run at a time, or use .h"
+                "the calls are not one sampling run, from noisy to clean: they came at timesteps "
+                f"{self.timesteps}; record one run at a time, or use .h"
             ) from error
-        return torch.stack(self.h, dim=1)
+        return grid
+
+    @property
+    def h_seq(self) -> Tensor:
+        """One sampling run as (b, T, C, h, w): h at the last visit to each timestep of `grid`."""
+        last = dict(zip(self.timesteps, self.h, strict=True))
+        kept = [last[t] for t in self.grid]
+        if len({h.shape for h in kept}) > 1:
+            raise ValueError(
+                "h changed its shape during the run, from "
+                f"{tuple(kept[0].shape)} to {tuple(kept[-1].shape)}: guidance that stops half-way? "
+                "use .h, or record one half of the batch"
+            )
+        return torch.stack(kept, dim=1)
 
 
 @contextmanager
-def record_h(unet: nn.Module | HSpaceUNet) -> Iterator[HRecord]:
+def record_h(unet: nn.Module | HSpaceUNet, half: str | None = None) -> Iterator[HRecord]:
     """Record h at every call of `unet` within the block.
 
     Parameters
     ----------
     unet : a diffusers network with a `mid_block`, such as `UNet2DModel` or
         `UNet2DConditionModel`, or an `HSpaceUNet`
+    half : None records all rows; "conditional" or "unconditional" one half of a batch that was
+        doubled for classifier-free guidance
 
     Raises
     ------
     RuntimeError
         At the end of the block, if the network was never called in it.
+    ValueError
+        During the run, if `half` is given and the batch was not doubled.
 
     Notes
     -----
@@ -80,9 +110,9 @@ def record_h(unet: nn.Module | HSpaceUNet) -> Iterator[HRecord]:
 
     def keep(t: int, h: Tensor) -> None:
         record.timesteps.append(t)
-        record.h.append(h.detach().to("cpu", copy=True))
+        record.h.append(h[_rows(half, h)].detach().to("cpu", copy=True))
 
-    with _watched(unet, keep):
+    with _watched(unet, keep, half):
         yield record
     if not record.h:
         raise RuntimeError(_never("record_h"))
@@ -92,7 +122,8 @@ def record_h(unet: nn.Module | HSpaceUNet) -> Iterator[HRecord]:
 def edit_h(
     unet: nn.Module | HSpaceUNet,
     edit: Edit,
-    timesteps: Schedule | Iterable[int] | None = None,
+    timesteps: Schedule | Iterable[float] | None = None,
+    half: str | None = None,
 ) -> Iterator[None]:
     """Apply `edit` to h at every call of `unet` within the block.
 
@@ -100,13 +131,17 @@ def edit_h(
     ----------
     unet : as for `record_h`
     edit : (step index, h) -> h, see `hsem.edits`
-    timesteps : which training timestep is which step index, noisiest first; may be left out for
-        edits made from a `Direction`, which knows its own
+    timesteps : those of the run, noisiest first, for example `pipeline.scheduler.timesteps` after
+        `set_timesteps(T)`; row i of the edit acts at the i-th different one. May be left out for
+        edits made from a `Direction`, which knows its own.
+    half : None edits all rows; "conditional" or "unconditional" one half of a batch that was
+        doubled for classifier-free guidance, and `edit` is given that half alone
 
     Raises
     ------
     ValueError
-        If the timesteps are not known, or the network is called at another one.
+        If the timesteps are not known or do not fit the edit, the network is called at another
+        one, or `half` is given and the batch was not doubled.
     RuntimeError
         At the end of the block, if the network was never called in it.
     """
@@ -122,9 +157,13 @@ def edit_h(
                 f"{len(index)} steps at {tuple(index)}; run the pipeline with that many steps "
                 "and the same spacing, or bring the direction to its grid with resampled()"
             )
-        return edit(index[t], h)
+        if half is None:
+            return edit(index[t], h)
+        out = h.clone()
+        out[_rows(half, h)] = edit(index[t], h[_rows(half, h)])
+        return out
 
-    with _watched(unet, apply):
+    with _watched(unet, apply, half):
         yield
     if not calls:
         raise RuntimeError(_never("edit_h"))
@@ -134,8 +173,10 @@ def edit_h(
 
 
 @contextmanager
-def _watched(unet: nn.Module | HSpaceUNet, use: Any) -> Iterator[None]:
+def _watched(unet: nn.Module | HSpaceUNet, use: Any, half: str | None) -> Iterator[None]:
     """Call `use(t, h)` after each run of the middle block; what it returns replaces h."""
+    if half not in HALVES:
+        raise ValueError(f"half={half!r} is unknown; choose one of {HALVES}")
     net = unet.unet if isinstance(unet, HSpaceUNet) else unet
     middle = getattr(net, "mid_block", None)
     if not isinstance(middle, nn.Module):
@@ -143,11 +184,13 @@ def _watched(unet: nn.Module | HSpaceUNet, use: Any) -> Iterator[None]:
             f"unet is a {type(net).__name__} without a mid_block, hence without h; give the "
             "pipeline's network, for example pipeline.unet"
         )
-    current: list[int] = []  # a stack: a network may be called from within another's hook
+    current: list[int] = []  # the timestep, while the network runs
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = kwargs["timestep"] if "timestep" in kwargs else args[1]
         current[:] = [_one_timestep(given)]
+        if half is not None:
+            _check_doubled(kwargs["sample"] if "sample" in kwargs else args[0], half)
 
     def after(_: nn.Module, __: tuple[Any, ...], h: Tensor) -> Tensor | None:
         if not current:  # the middle block was called by hand, for example by model.encode
@@ -157,9 +200,13 @@ def _watched(unet: nn.Module | HSpaceUNet, use: Any) -> Iterator[None]:
             )
         return use(current[0], h)
 
+    def done(*_: Any) -> None:
+        current.clear()
+
     handles = [
         net.register_forward_pre_hook(before, with_kwargs=True),
         middle.register_forward_hook(after),
+        net.register_forward_hook(done, always_call=True),
     ]
     try:
         yield
@@ -176,28 +223,56 @@ def _one_timestep(given: Any) -> int:
             f"the samples of one call are at different timesteps, {values.tolist()}; "
             "one step index cannot stand for them"
         )
-    return int(values)
+    return round(float(values))
 
 
-def _grid_of(edit: Edit, timesteps: Schedule | Iterable[int] | None) -> tuple[int, ...]:
-    own = edit.timesteps if isinstance(edit, GridEdit) else None
+def _distinct(timesteps: Iterable[float]) -> tuple[int, ...]:
+    """The grid of a run: whole timesteps, each once; ValueError unless they come descending."""
+    given = [round(float(t)) for t in timesteps]
+    return checked_timesteps(
+        t for t, before in zip(given, [None, *given], strict=False) if t != before
+    )
+
+
+def _grid_of(edit: Edit, timesteps: Schedule | Iterable[float] | None) -> tuple[int, ...]:
+    own, steps = (edit.timesteps, edit.steps) if isinstance(edit, GridEdit) else (None, None)
     if timesteps is None:
         if own is None:
             raise ValueError(
                 "timesteps is needed for this edit: it counts steps, the network knows only "
-                "timesteps; pass those of the run, for example pipeline.scheduler.timesteps"
+                "timesteps; call pipeline.scheduler.set_timesteps(T) and pass "
+                "timesteps=pipeline.scheduler.timesteps"
             )
         return own
-    if isinstance(timesteps, Schedule):
-        grid = timesteps.timesteps
-    else:
-        grid = checked_timesteps(int(t) for t in timesteps)
+    grid = _distinct(timesteps.timesteps if isinstance(timesteps, Schedule) else timesteps)
     if own is not None and own != grid:
         raise ValueError(
-            f"timesteps={grid} are not those the edit was made for, {own}; leave them out, or "
-            "use direction.resampled(...)"
+            f"timesteps are {grid}, but the edit was made for {own}; leave them out, or use "
+            f"direction.resampled({grid})"
+        )
+    if steps is not None and steps != len(grid):
+        raise ValueError(
+            f"the edit holds {steps} steps, but timesteps are {len(grid)} different ones, {grid}; "
+            "a timestep that is visited twice has one row"
         )
     return grid
+
+
+def _rows(half: str | None, h: Tensor) -> slice:
+    """Which rows of h are meant by `half`."""
+    b = len(h) // 2
+    return {None: slice(None), "unconditional": slice(b), "conditional": slice(b, None)}[half]
+
+
+def _check_doubled(x: Tensor, half: str) -> None:
+    """Guidance gives the network every noisy image twice; nothing else looks like that."""
+    b = len(x) // 2
+    if len(x) % 2 or not torch.equal(x[:b], x[b:]):
+        raise ValueError(
+            f"half={half!r} is for classifier-free guidance, but the {len(x)} images of this call "
+            "are not one batch twice; run the pipeline with guidance (guidance_scale above 1), or "
+            "leave half out"
+        )
 
 
 def _never(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Names of models, and how to load them.
+"""How to load a model.
 
 `load()` needs no network: it reads the model that comes with the package. Other sources are a
 folder in a diffusers layout, a `UNet2DModel`, or the name of a model on the Hugging Face hub,
@@ -7,27 +7,19 @@ which is the only case in which anything is ever downloaded.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
-from warnings import warn
 
-import diffusers
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import DDPMScheduler, UNet2DModel
 
+from .folders import DATA, KNOWN, find_folder
 from .unet import HSpaceUNet, refuse_unsupported
+from .weights import read_scheduler, read_unet, scheduler_from
 
-DATA = Path(__file__).parents[1] / "data"
-
-KNOWN: dict[str, str] = {
-    "portraits-64": "rendered portraits with known factors, 64x64, comes with the package",
-    "portraits-64-obeys": "its twin, trained to obey h (exchanged skips), comes with the package",
-    "google/ddpm-ema-celebahq-256": "CelebA-HQ faces, 256x256, the model of the paper",
-    "google/ddpm-ema-church-256": "LSUN churches, 256x256 (SM H)",
-    "google/ddpm-ema-bedroom-256": "LSUN bedrooms, 256x256 (SM H)",
-}
+__all__ = ["DATA", "KNOWN", "default_device", "fast_dtype", "load", "tiny_unet"]
 
 
 def load(
@@ -35,31 +27,50 @@ def load(
     *,
     scheduler: Any = None,
     device: str | torch.device | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
+    copy: bool = False,
 ) -> HSpaceUNet:
     """Load a denoiser and open it at its bottleneck.
 
     Parameters
     ----------
     source : one of
-        * a name in `hsem.KNOWN`,
-        * a folder holding a `UNet2DModel`: a pipeline folder (`unet/`, `scheduler/`) or a flat
-          one (`config.json`, `diffusion_pytorch_model.safetensors`, `scheduler_config.json`),
-        * `"owner/name"` of such a model on the hub (downloaded unless it is in the cache),
-        * a `UNet2DModel`, used without a copy.
+        * a name in `hsem.KNOWN`; one without a slash comes with the package and always means
+          that model, whatever lies in the current folder ("./portraits-64" is a folder),
+        * a folder holding a `UNet2DModel`: a pipeline folder (`unet/`, `scheduler/`), a flat one
+          (`config.json`, `diffusion_pytorch_model.safetensors`, `scheduler_config.json`), or a
+          checkpoint of diffusers' training script (`run/checkpoint-500`, or `unet_ema` or `unet`
+          in it; the averaged weights if both are there, and the scheduler of `run`),
+        * `"owner/name"` of such a model on the hub; a folder of that name in the current one
+          comes first, as everywhere in diffusers,
+        * a `UNet2DModel`.
     scheduler : a diffusers scheduler, or its config as a mapping
         By default the one found beside the weights.
-    device : where to compute; None takes `default_device()`
-    dtype : in which the network computes, whatever the weights are stored in. In bfloat16 (see
-        `fast_dtype`) only the network does: x, h and the sampler stay in float32. Jacobians and
-        inversions need float32.
+    device : where to compute; None takes `default_device()`, or the one where a `UNet2DModel` is
+    dtype : in which the network computes, whatever that of the file; None takes float32, or that
+        of a given `UNet2DModel`. In bfloat16 (see `fast_dtype`) only the network does: x, h and
+        the sampler stay in float32. Jacobians and inversions need float32.
+    copy : leave a given `UNet2DModel` as it is, and use a copy. By default it is used itself, so
+        that a pipeline that holds it can be watched; it is then put into evaluation mode, its
+        weights are frozen (requires_grad), and it moves if `device` or `dtype` are given.
 
     Raises
     ------
     ValueError
         If the name is unknown, or the network is of a kind that cannot be split.
     OSError
-        If files are missing, damaged, or cannot be downloaded.
+        If files are missing, damaged, do not fit each other, hold NaN, or cannot be downloaded.
+
+    Notes
+    -----
+    *Downloads.* Only for a source "owner/name" that is neither a folder here nor complete in the
+    hub's cache: then the list of its files, the network's config.json, its weights in one format,
+    model_index.json and scheduler_config.json are asked for. Nothing else ever touches the network.
+
+    *Files.* As `UNet2DModel.from_pretrained` does: safetensors before `.bin`, plain names before
+    variants such as fp16, in one file or in shards with an index. A `.bin` is a pickle; it is read
+    by torch's restricted loader (`weights_only=True`), which makes tensors and runs no code, and is
+    refused if it holds anything else.
 
     Examples
     --------
@@ -70,7 +81,11 @@ def load(
     folder, name = None, type(source).__name__
     if isinstance(source, (str, Path)):
         folder, name = find_folder(source), str(source)
-    unet = source if folder is None else read_unet(folder)
+        unet = read_unet(folder)
+        device, dtype = device or default_device(), dtype or torch.float32
+    else:
+        refuse_unsupported(source)
+        unet = deepcopy(source) if copy else source
     refuse_unsupported(unet)
     if scheduler is None:
         scheduler = read_scheduler(folder, name)
@@ -82,7 +97,7 @@ def load(
             "describe its noise; give a DDPMScheduler or DDIMScheduler"
         )
     model = HSpaceUNet(unet, scheduler, name)  # takes the fingerprint before any conversion
-    return model.to(device or default_device(), dtype)
+    return model.to(device, dtype)
 
 
 def default_device() -> torch.device:
@@ -133,105 +148,3 @@ def tiny_unet(seed: int = 0, prediction_type: str = "epsilon") -> HSpaceUNet:
         )
     scheduler = DDPMScheduler(prediction_type=prediction_type, clip_sample=False)
     return HSpaceUNet(unet, scheduler, f"tiny-{seed}")
-
-
-# ------------------------------------------------------------------------------ finding the files
-
-
-def find_folder(source: str | Path) -> Path:
-    """The folder that holds the model called `source`; downloads only names from the hub."""
-    if isinstance(source, Path) or Path(source).is_dir():
-        if not Path(source).is_dir():
-            raise FileNotFoundError(f"source={str(source)!r} is not a folder")
-        return Path(source)
-    if (DATA / source / "model_index.json").is_file():
-        return DATA / source
-    if source.count("/") != 1 or source.startswith(("/", ".", "~")):
-        raise ValueError(
-            f"source={source!r} is no folder and no known model; known are "
-            f"{', '.join(KNOWN)}, or give 'owner/name' of a model on the hub"
-        )
-    return fetch(source)
-
-
-def fetch(repository: str) -> Path:
-    """Local copy of a hub model: from the cache if it is there, else downloaded."""
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.safetensors"]  # never pickled weights
-    try:
-        try:
-            folder = Path(
-                snapshot_download(repository, allow_patterns=wanted, local_files_only=True)
-            )
-            if any(folder.rglob("*.safetensors")):  # a cache may hold the configs alone
-                return folder
-        except OSError:
-            pass  # not in the cache
-        return Path(snapshot_download(repository, allow_patterns=wanted))
-    except Exception as error:  # the hub client raises a dozen kinds: offline, refused, missing
-        raise OSError(
-            f"could not fetch {repository!r} from the Hugging Face hub "
-            f"({type(error).__name__}): where there is network, run `hf download {repository} "
-            f"--local-dir {repository.split('/')[1]}`, bring that folder here, and call "
-            f"hsem.load('path/to/{repository.split('/')[1]}')."
-        ) from error
-
-
-def read_unet(folder: Path) -> UNet2DModel:
-    """The network in `folder` or in its sub-folder `unet/`, in float32, on the CPU."""
-    place = folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
-    kind = _read_json(place / "config.json").get("_class_name")
-    if kind != "UNet2DModel":
-        raise ValueError(
-            f"{place / 'config.json'} describes a {kind}, and only unconditional UNet2DModel "
-            "networks can be split; for others use record_h and edit_h inside their own pipeline"
-        )
-    try:
-        return UNet2DModel.from_pretrained(
-            place,
-            torch_dtype=torch.float32,
-            use_safetensors=True,  # never unpickle what somebody else wrote
-            low_cpu_mem_usage=False,
-            local_files_only=True,
-        )
-    except Exception as error:  # OSError, SafetensorError, RuntimeError for wrong shapes, ...
-        raise OSError(
-            f"cannot read the weights in {place}: diffusion_pytorch_model.safetensors is missing, "
-            f"damaged, or does not fit config.json; fetch it again ({error})"
-        ) from error
-
-
-def read_scheduler(folder: Path | None, name: str) -> Any:
-    """The scheduler stored beside a network; without one, that of Ho et al., with a warning."""
-    if folder is not None:
-        for place in (folder / "scheduler", folder):
-            if (place / "scheduler_config.json").is_file():
-                path = place / "scheduler_config.json"
-                return scheduler_from(_read_json(path), where=str(path))
-    warn(
-        f"no scheduler found for {name!r}: assuming 1000 linear betas from 1e-4 to 0.02 and a "
-        "network that predicts epsilon; say otherwise with load(..., scheduler=...)",
-        stacklevel=3,
-    )
-    return DDPMScheduler()
-
-
-def scheduler_from(config: Mapping[str, Any], where: str) -> Any:
-    """Build the diffusers scheduler that a config describes (DDIM if it does not say)."""
-    kind = config.get("_class_name", "DDIMScheduler")
-    cls = getattr(diffusers, kind, None)
-    if cls is None:
-        raise ValueError(f"{where} names the scheduler {kind!r}, which diffusers does not have")
-    return cls.from_config(dict(config)) if config else DDIMScheduler()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing; a model folder holds config.json and "
-            "diffusion_pytorch_model.safetensors, at its root or under unet/"
-        )
-    content = json.loads(path.read_text())
-    assert isinstance(content, dict)
-    return content

@@ -12,11 +12,9 @@ that the chosen samples are computed twice.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from warnings import warn
 
@@ -28,6 +26,8 @@ from tqdm.auto import tqdm
 from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import provenance_of
+from ..files import check_writable, replacing
+from ..frozen import Frozen
 from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
 from ..network.unet import HSpaceUNet
 
@@ -55,7 +55,7 @@ class Annotation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", checked_seeds(self.seeds))
         object.__setattr__(self, "timesteps", checked_timesteps(self.timesteps))
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "provenance", Frozen(self.provenance))
         expected = (len(self.seeds), len(self.names))
         if tuple(self.scores.shape) != expected:
             raise ValueError(
@@ -88,9 +88,7 @@ class Annotation:
     def save(self, path: str | Path) -> None:
         """Write an npz file; a reader of an older state never sees half of a new one."""
         about = {"eta": self.eta, "timesteps": self.timesteps, "provenance": dict(self.provenance)}
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
+        with replacing(path) as part, part.open("wb") as file:
             np.savez(
                 file,
                 format=np.array(FORMAT),
@@ -99,7 +97,6 @@ class Annotation:
                 names=np.array(self.names),
                 about=np.array(json.dumps(about)),
             )
-        os.replace(part, path)
 
     @classmethod
     def load(cls, path: str | Path, model: HSpaceUNet | None = None) -> Annotation:
@@ -157,6 +154,8 @@ def annotate(
     ValueError
         If the file at `path` belongs to another model, scorer, or way of sampling. Names alone
         cannot tell two scorers apart, so the first sample of the file is scored once more.
+    OSError
+        Before anything is computed, if `path` could not be written.
 
     Warns
     -----
@@ -168,6 +167,8 @@ def annotate(
     seeds = checked_seeds(seeds)
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    if path is not None:
+        check_writable(path)
 
     def score(which: Sequence[int]) -> Tensor:
         samples = sample(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..diffusion.sampling import checked_seeds
 from ..diffusion.schedule import checked_timesteps
+from ..frozen import Frozen
 from .annotation import Annotation
 
 DEFAULT_COUNT = 100  # per side, as in the authors' code
@@ -42,7 +42,7 @@ class Examples:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", checked_timesteps(self.timesteps))
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "provenance", Frozen(self.provenance))
         for side in ("positive", "negative"):
             object.__setattr__(self, side, checked_seeds(getattr(self, side)))
         if len(self.positive) != len(self.negative):

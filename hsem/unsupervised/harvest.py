@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from ..diffusion.sampling import checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule
 from ..directions.direction import provenance_of
+from ..files import check_writable
 from ..network.unet import HSpaceUNet
 from .pca import HSpacePCA
 
@@ -53,7 +54,11 @@ def harvest(
     ------
     ValueError
         If the checkpoint belongs to other settings, or the PCA has already been fitted.
+    OSError
+        Before anything is computed, if the checkpoint could not be written.
     """
+    if checkpoint is not None:
+        check_writable(checkpoint, "checkpoint")
     schedule = schedule or model.schedule(steps)
     seeds = checked_seeds(seeds)
     pca = HSpacePCA() if pca is None else pca

@@ -7,18 +7,17 @@ pass by in batches and are not kept; the arithmetic is in `incremental.py`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import Direction
+from ..files import read_tensors, save_tensors
 from .alignment import Alignment, align_components, score_correlations
 from .incremental import IncrementalPCA
 
@@ -291,10 +290,7 @@ class HSpacePCA:
         }
         tensors = self._state.tensors()
         tensors |= {k: x for k in ("seeds_", "attributes_") if (x := getattr(self, k)) is not None}
-        tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
-        part = Path(f"{path}.part")
-        save_file(tensors, part, metadata={"format": FORMAT, "about": json.dumps(about)})
-        os.replace(part, path)
+        save_tensors(path, tensors, {"format": FORMAT, "about": json.dumps(about)})
 
     def settings(self) -> dict[str, Any]:
         """What the constructor was given."""
@@ -307,10 +303,7 @@ class HSpacePCA:
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no PCA file at {str(path)!r}")
         try:
-            with safe_open(path, framework="pt") as file:
-                meta = file.metadata() or {}
-                # Copies, as tensors that begin at odd addresses of the file round differently.
-                tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
+            tensors, meta = read_tensors(path)
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged or no safetensors file ({error})") from error
         if meta.get("format") != FORMAT:

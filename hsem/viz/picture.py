@@ -8,13 +8,15 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
+
+from ..files import replacing
+from .fonts import font, warn_of_missing
 
 # Grey that can be read on white and on the dark theme (contrast 4.5 and 4.1): labels are drawn
 # on a transparent ground so that one picture serves both.
@@ -87,14 +89,6 @@ def _is_number(value: Any) -> bool:
     return bool(np.isscalar(value)) and not isinstance(value, str)
 
 
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # its DejaVu Sans has the Greek letters of the paper
-
-    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size)
-
-
 def sheet(
     images: np.ndarray,
     cols: int,
@@ -117,6 +111,11 @@ def sheet(
     Returns
     -------
     An RGBA image, transparent where there is neither image nor letter.
+
+    Warns
+    -----
+    UserWarning
+        Once, if no font of this machine has all characters of the labels.
     """
     n, h, w = images.shape[:3]
     rows = -(-n // cols)
@@ -127,6 +126,8 @@ def sheet(
     ):
         if texts is not None and len(texts) != expected:
             raise ValueError(f"{name} must hold {expected} texts, got {len(texts)}")
+    written = [text for given in (labels, col_labels, row_labels) for text in given or ()]
+    warn_of_missing(written, stacklevel=3)
     h, w = h * zoom, w * zoom
     # letters of 13 CSS pixels after a wide sheet was shrunk to the page
     shrink = max(1.0, cols * (width or w) / PAGE)
@@ -134,10 +135,12 @@ def sheet(
     pen = ImageDraw.Draw(Image.new("RGBA", (1, 1)))
 
     def extent(text: str, size: int) -> tuple[int, int]:
-        left, _, right, bottom = pen.multiline_textbbox((0, 0), text, font=_font(size))
+        left, _, right, bottom = pen.multiline_textbbox((0, 0), text, font=font(text, size))
         return int(right - left), int(bottom)
 
-    line = extent("Ág", size)[1] + size // 4
+    # fonts of other scripts are taller
+    heights = [pen.textbbox((0, 0), "Ág", font=font(t, size))[3] for t in ("", *written)]
+    line = int(max(heights)) + size // 4
 
     def depth(texts: Sequence[str] | None) -> int:
         return line * max(t.count("\n") + 1 for t in texts) if texts else 0
@@ -155,7 +158,13 @@ def sheet(
         while fitting > size // 2 and extent(text, fitting)[0] > room:
             fitting -= 1
         pen.multiline_text(
-            (x, y), text, INK, font=_font(fitting), anchor=anchor, align="center", spacing=size // 4
+            (x, y),
+            text,
+            INK,
+            font=font(text, fitting),
+            anchor=anchor,
+            align="center",
+            spacing=size // 4,
         )
 
     # Not bicubic: it draws edges brighter and darker than either side, which no pixel was.
@@ -281,4 +290,12 @@ class Picture:
         """Write the picture to a file; the ending chooses the format."""
         path = Path(path)
         opaque = path.suffix.lower() in {".jpg", ".jpeg"}
-        (flattened(self.image) if opaque else self.image).save(path)
+        buffer = io.BytesIO()  # PIL writes JPEG to a full disk without a word
+        fmt = Image.registered_extensions().get(path.suffix.lower())
+        if fmt is None:
+            raise ValueError(
+                f"path={str(path)!r} has no ending that names a format, such as .png or .jpg"
+            )
+        (flattened(self.image) if opaque else self.image).save(buffer, fmt)
+        with replacing(path) as part:
+            part.write_bytes(buffer.getvalue())

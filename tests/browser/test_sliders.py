@@ -78,6 +78,21 @@ def test_dragging_with_the_mouse_moves_the_picture(browser: Browser, small_page:
         assert alt == "three slanted shades; red +1"
 
 
+def test_a_slider_with_a_name_is_a_numbered_figure(browser: Browser, small_page: Path) -> None:
+    with visit(browser, small_page) as seen:
+        seen.films()
+        figure = seen.page.locator("figure#fig-slider")
+        assert figure.locator(".hsem-film .noUi-handle").count() == 1
+        assert figure.locator(".hsem-labelled:visible span:visible").all_inner_texts() == [
+            "one",
+            "two",
+            "three",
+        ]
+        shown = figure.locator("figcaption:visible")  # once, though the film has its own
+        assert shown.all_inner_texts() == ["Figure 1 A slider."]
+        assert "Figure 1 is a slider" in seen.page.inner_text("article")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_pictures_keep_their_colours(browser: Browser, small_page: Path, dark: bool) -> None:
     with visit(browser, small_page, dark=dark) as seen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -13,13 +14,16 @@ HSEM = Path(__file__).resolve().parents[2] / "hsem"
 # From the bottom up; a room may import from itself and from those before it. A module that is
 # named before its room stands lower than the rest of it: equations and arithmetic know nothing.
 LAYERS: tuple[set[str], ...] = (
-    {"_version", "diffusion.schedule", "judges.prompts", "network.memory", "unsupervised.masks"},
+    {
+        "_version", "files", "frozen", "reading", "diffusion.schedule", "judges.prompts",
+        "network.folders", "network.memory", "unsupervised.masks",
+    },
     {
         "unsupervised.products", "unsupervised.search", "unsupervised.jacobian",
         "unsupervised.incremental", "unsupervised.alignment", "evaluation.manifold",
         "evaluation.stability",
     },
-    {"network.unet", "network.models"},
+    {"network.unet", "network.weights", "network.models"},
     {"judges"},
     {"directions", "datasets", "photos"},
     {"diffusion", "network.hooks", "results"},
@@ -36,8 +40,8 @@ MODULES = sorted(
 ONLY = {  # who alone may import these: rooms or modules
     "matplotlib": {"viz"},
     "ipywidgets": {"viz"},
-    "PIL": {"viz", "photos"},
-    "diffusers": {"network.unet", "network.models"},
+    "PIL": {"viz", "photos", "reading"},
+    "diffusers": {"network.unet", "network.weights", "network.models"},
     "transformers": {"judges.hub_scorers"},
     "portraits": set(),
 }
@@ -104,6 +108,32 @@ def test_the_subspace_iteration_knows_torch_only() -> None:
         ours, others = read(module)
         assert ours <= own
         assert not others & {"numpy", "diffusers", "sklearn", "tqdm"}
+
+
+WRITES = re.compile(r"save_file|np\.save|write_(text|bytes)|open\(\"[wax]")
+READS = re.compile(r"safe_open\(|load_file\(|torch\.load\(")
+
+
+def test_one_module_writes() -> None:
+    """Whole or not at all: what opens a file for writing does so under a name of `files`."""
+    for module in MODULES:
+        lines = HSEM.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+        found = [line for line in lines.splitlines() if WRITES.search(line)]
+        if module == "files":
+            assert found  # control: the pattern sees what it should
+        else:
+            assert all("part" in line or "np.savez(" in line for line in found), (module, found)
+
+
+def test_few_modules_open_files_of_strangers() -> None:
+    """Tensors are opened where damaged and hostile files are told apart."""
+    readers = {
+        module
+        for module in MODULES
+        if READS.search(HSEM.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8"))
+    }
+    assert readers <= {"files", "reading", "network.weights"}
+    assert readers  # control: the pattern sees what it should
 
 
 def test_there_is_no_circle() -> None:

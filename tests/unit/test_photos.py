@@ -77,16 +77,6 @@ def test_transparency_and_orientation(tmp_path):
     assert image[:, 0].max() < -0.9 and image[:, -1].min() > 0.9
 
 
-def test_unreadable_files_and_impossible_eyes(tmp_path):
-    (tmp_path / "no.png").write_bytes(b"not a picture")
-    for name in ("no.png", "missing.png"):
-        with pytest.raises(OSError, match=f"cannot read a picture.*{name}"):
-            read_photo(tmp_path / name)
-    path = draw(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="two different places"):
-        read_photo(path, eyes=((3, 3), (3, 3)))
-
-
 # ---------------------------------------------------------------------------------- expressions
 
 
@@ -140,3 +130,135 @@ def test_pairs_are_the_same_person_at_full_intensity():
     lonely = data._replace(subject=tuple("abcdefg"))
     with pytest.raises(ValueError, match="nobody shows both 'sad' and 'neutral'"):
         expression_pairs(lonely, "sad")
+
+
+# -------------------------------------------------------------------------- folders as they are
+
+
+PERSON = ("anna/happy/1.png", "anna/neutral/0.png")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in PERSON:
+        draw(tmp_path / name)
+    return tmp_path
+
+
+def names_read(folder, **options) -> list[str]:
+    seen = []
+
+    def read(path):
+        seen.append(path.relative_to(folder).as_posix())
+        return read_photo(path, 8)
+
+    read_expressions(folder, layout="folders", read=read, **options)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["anna/happy/._1.png", "._anna/happy/1.png", "__MACOSX/anna/happy/1.png",
+     ".trash/anna/sad/1.png",
+     "anna/happy/.DS_Store", "anna/happy/Thumbs.db", "anna/happy/desktop.ini", "anna/notes.txt"],
+)  # fmt: skip
+def test_what_systems_put_beside_pictures_is_passed_over(folder, name, recwarn):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"\0\5\x16\7 not a picture")
+    (folder / "ben" / "sad").mkdir(parents=True)  # an empty folder
+    assert sorted(names_read(folder)) == sorted(PERSON)
+    assert not recwarn.list
+
+
+def test_companions_of_macos_beside_bu3dfe(tmp_path, recwarn):
+    draw(tmp_path / "F0001_HA01WH_F2D.bmp")
+    (tmp_path / "._F0001_HA01WH_F2D.bmp").write_bytes(b"\0\5\x16\7")
+    draw(tmp_path / "__MACOSX" / "F0001_SA01WH_F2D.bmp")  # even if it is a picture
+    assert read_expressions(tmp_path).expression == ("happy",)
+    assert not recwarn.list
+
+
+def test_what_cannot_be_read_is_left_out_with_one_warning(folder):
+    (folder / "anna/happy/2.png").write_bytes(b"damaged")
+    (folder / "anna/happy/3.txt").write_text("how happy she is")
+    (folder / "anna/happy/4.png").write_bytes(b"")
+    with pytest.warns(UserWarning) as caught:
+        data = read_expressions(folder, layout="folders", size=8)
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert message.startswith(f"left out 3 of 5 files in {str(folder)!r}: anna/happy/2.png (cannot")
+    assert all(f"anna/happy/{name} (" in message for name in ("3.txt", "4.png"))
+    assert data.subject == ("anna", "anna") and len(data.images) == 2
+    draw(folder / "anna/happy/2.png")  # control: what is no longer damaged is read
+    with pytest.warns(UserWarning, match="left out 2 of 5"):
+        assert len(read_expressions(folder, layout="folders", size=8).images) == 3
+
+
+@pytest.mark.parametrize(
+    "copy",
+    ["Copy of F0001_HA01WH_F2D.bmp", "Copy of Copy of F0001_HA01WH_F2D.bmp",
+     "Copy of folder/F0001_HA01WH_F2D.bmp", "folder (1)/F0001_HA01WH_F2D.bmp"],
+)  # fmt: skip
+def test_copies_are_not_counted(tmp_path, copy):
+    original = "folder/F0001_HA01WH_F2D.bmp" if "/" in copy else "F0001_HA01WH_F2D.bmp"
+    draw(tmp_path / copy)
+    assert len(read_expressions(tmp_path, size=8).images) == 1  # alone it is the picture there is
+    draw(tmp_path / original)
+    with pytest.warns(UserWarning, match=r"left out 1 of 2.*\(a copy\)"):
+        assert len(read_expressions(tmp_path, size=8).images) == 1
+
+
+LOOSE = r"(?P<subject>\w+)-(?P<expression>[a-z]+)-(?P<intensity>\d)"
+
+
+@pytest.mark.parametrize("mark", [" (1)", " copy", " copy 2", " - Copy", " - Copy (2)"])
+def test_copies_under_a_layout_of_ones_own(tmp_path, mark):
+    draw(tmp_path / "anna-happy-1.png")
+    draw(tmp_path / f"anna-happy-1{mark}.png")
+    with pytest.warns(UserWarning, match=r"left out 1 of 2.*\(a copy\)"):
+        assert read_expressions(tmp_path, layout=LOOSE, size=8).subject == ("anna",)
+
+
+def test_numbers_in_brackets_alone_are_no_copies(tmp_path, recwarn):
+    """Windows numbers a series like that: there is no picture without a number."""
+    for k in (1, 2):
+        draw(tmp_path / f"anna-happy-1 ({k}).png")
+    assert len(read_expressions(tmp_path, layout=LOOSE, size=8).images) == 2
+    assert not recwarn.list
+
+
+def test_upper_case_suffixes_count(tmp_path, recwarn):
+    draw(tmp_path / "F0001_HA01WH_F2D.BMP")
+    draw(tmp_path / "ANNA" / "HAPPY" / "1.PNG")
+    assert read_expressions(tmp_path, size=8).subject == ("F0001",)
+    assert read_expressions(tmp_path, layout="folders", size=8).subject == ("ANNA",)
+    assert not recwarn.list
+
+
+def test_folders_and_layouts_that_cannot_be(folder):
+    for path in (folder / "nowhere", folder / PERSON[0]):
+        with pytest.raises(OSError, match=f"folder must be one that exists, got '{path}'"):
+            read_expressions(path)
+    (folder / "empty").mkdir()
+    with pytest.raises(ValueError, match="none of the 0 files"):
+        read_expressions(folder / "empty")
+    with pytest.raises(ValueError, match="is no regular expression"):
+        read_expressions(folder, layout="(?P<subject>x")
+    words = r"(?P<subject>\w+)/(?P<expression>\w+)/(?P<intensity>.+)"
+    with pytest.raises(ValueError, match=r"intensity must be a number.*'1.png' in 'anna/happy/1"):
+        read_expressions(folder, layout=words)
+    sizes = iter((4, 5))
+    with pytest.raises(ValueError, match=r"one shape, got \(3, 4, 4\) and then \(3, 5, 5\)"):
+        read_expressions(folder, layout="folders", read=lambda path: read_photo(path, next(sizes)))
+    for name in PERSON:
+        (folder / name).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"none of the 2 pictures in .* can be read: anna/happy"):
+        read_expressions(folder, layout="folders")
+
+
+def test_other_errors_of_ones_own_reader_are_passed_on(folder):
+    def read(path):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        read_expressions(folder, layout="folders", read=read)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import hsem
-from hsem import results
+from hsem import files, results
 from hsem.directions.direction import Direction, provenance_of, random_like
 
 
@@ -104,7 +104,7 @@ def test_a_killed_run_leaves_the_old_file(model, tmp_path: Path, monkeypatch) ->
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(results, "save_file", killed)
+    monkeypatch.setattr(files, "save_file", killed)
     with pytest.raises(KeyboardInterrupt):
         results.save(path, model, {"n": torch.zeros(1)})
     assert results.load(path, model)["n"] == 1

@@ -41,9 +41,8 @@ def like_in_norm(h_seq: Tensor, seed: int) -> Tensor:
 
 def swaps(model: hsem.HSpaceUNet, judge: hsem.classifier.PortraitClassifier, n: int) -> Tensor:
     """Scores (6, n, attributes): S1, S2, S1 with h of S2, S2 with h of S1, and two controls."""
-    common = {"steps": STEPS, "eta": ETA}
     one, two = range(n), range(SECOND, SECOND + n)
-    s1, s2 = (hsem.sample(model, seeds=seeds, **common) for seeds in (one, two))
+    s1, s2 = (hsem.sample(model, seeds=seeds, steps=STEPS, eta=ETA) for seeds in (one, two))
     assert s1.h_seq is not None and s2.h_seq is not None
     edits = (
         (one, s2.h_seq),
@@ -54,7 +53,9 @@ def swaps(model: hsem.HSpaceUNet, judge: hsem.classifier.PortraitClassifier, n: 
     images = [s1.images, s2.images]
     for seeds, h_seq in edits:
         images.append(
-            hsem.sample(model, seeds=seeds, edit=hsem.swap(h_seq), record=(), **common).images
+            hsem.sample(
+                model, seeds=seeds, edit=hsem.swap(h_seq), record=(), steps=STEPS, eta=ETA
+            ).images
         )
     return torch.stack([judge(x.clamp(-1, 1)) / judge.spread for x in images])
 

@@ -139,11 +139,8 @@ def test_without_transformers_the_error_says_what_to_install(monkeypatch):
 # ------------------------------------------------------------------------------- image classifiers
 
 
-@pytest.fixture(
-    scope="module", params=["single_label_classification", "multi_label_classification"]
-)
-def classifier_folder(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("vit")
+def tiny_classifier(folder, labels, problem_type):
+    """A ViT with random weights, as the hub would hold it; the same weights for the same labels."""
     config = transformers.ViTConfig(
         hidden_size=16,
         intermediate_size=32,
@@ -151,9 +148,9 @@ def classifier_folder(request, tmp_path_factory):
         num_attention_heads=2,
         image_size=32,
         patch_size=8,
-        num_labels=3,
-        id2label={0: "young", 1: "middle", 2: "old"},
-        problem_type=request.param,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        problem_type=problem_type,
         initializer_range=0.5,
     )
     with torch.random.fork_rng():
@@ -163,6 +160,72 @@ def classifier_folder(request, tmp_path_factory):
         json.dumps({"image_processor_type": "ViTImageProcessor", **PROCESSOR, "size": 32})
     )
     return folder
+
+
+@pytest.fixture(
+    scope="module", params=["single_label_classification", "multi_label_classification"]
+)
+def classifier_folder(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vit")
+    return tiny_classifier(folder, ("young", "middle", "old"), request.param)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(1, keepdims=True)
+
+
+def as_they_are(x):
+    return x
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "one", "several"),
+    [
+        (None, as_they_are, softmax),
+        ("single_label_classification", sigmoid, softmax),
+        ("multi_label_classification", sigmoid, sigmoid),
+        ("regression", as_they_are, as_they_are),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*has one class")
+def test_scores_follow_the_problem_that_the_config_names(
+    tmp_path, images, problem_type, one, several
+):
+    """The softmax over one class is 1 for every picture; values of a regression do not sum to 1."""
+    for labels, expected in ((("smiling",), one), (("yaw", "pitch"), several)):
+        folder = tmp_path / str(len(labels))
+        tiny_classifier(folder, labels, None)
+        network = transformers.ViTForImageClassification.from_pretrained(folder).eval()
+        network.config.problem_type = problem_type  # newer versions save no single class of these
+        processor = transformers.AutoImageProcessor.from_pretrained(folder)
+        arrays = [((x.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy() for x in images]
+        with torch.no_grad():
+            logits = network(**processor(images=arrays, return_tensors="pt")).logits.double()
+        scores = scores_of(ImageClassifier(network, processor), images)
+        np.testing.assert_allclose(scores.numpy(), expected(logits.numpy()), atol=1e-5)
+        assert scores.std(dim=0).min() > 1e-4  # what fails where all pictures get 1.0
+        raw = scores_of(ImageClassifier(network, processor, output="logit"), images)
+        torch.testing.assert_close(raw, logits, atol=1e-5, rtol=1e-5)
+
+
+def test_one_class_of_unknown_kind_is_said(tmp_path, recwarn):
+    tiny_classifier(tmp_path / "one", ("smiling",), None)
+    with pytest.warns(UserWarning, match=r"one class \('smiling'\).*multi_label_classification"):
+        ImageClassifier.load(tmp_path / "one", device="cpu")
+    recwarn.clear()
+    ImageClassifier.load(tmp_path / "one", output="logit", device="cpu")  # nothing to misread
+    tiny_classifier(tmp_path / "said", ("smiling",), "regression")
+    ImageClassifier.load(tmp_path / "said", device="cpu")
+    tiny_classifier(tmp_path / "two", ("smiling", "not"), None)
+    scorer = ImageClassifier.load(tmp_path / "two", device="cpu")
+    assert not [w for w in recwarn.list if "one class" in str(w.message)]
+    scorer.model.config.problem_type = "ranking"
+    with pytest.raises(ValueError, match=r"problem_type.*single_label.*got 'ranking'"):
+        ImageClassifier(scorer.model, scorer.processor)
 
 
 def test_a_classifier_names_its_columns_and_gives_probabilities(classifier_folder, images):

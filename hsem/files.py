@@ -1,0 +1,120 @@
+"""Files appear whole or not at all, and what was read from one is ours to change.
+
+The only place in the package that writes. A file is written under another name in the same folder
+and then put in its place: a reader sees the old one or the new one, and a full disk or a killed
+process cannot damage what was there.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+@contextmanager
+def replacing(path: str | Path, name: str = "path") -> Iterator[Path]:
+    """Give another name to write to within the block, and put that file at `path` at its end.
+
+    Parameters
+    ----------
+    path : of the file to make or to replace; links are followed
+    name : how the caller's argument is called, for messages
+
+    Raises
+    ------
+    OSError
+        If the folder is missing or read-only, something other than a file is at `path`, or the
+        disk is full. What was at `path` is untouched then, and nothing else is left behind.
+
+    Notes
+    -----
+    The new file has the permissions of the old one, or those that any new file would get. Only a
+    process that is killed while it writes leaves something behind, `.NAME.DIGITS.part`.
+    """
+    path, part = Path(path), _start(path, name)
+    mode = part.stat().st_mode
+    try:
+        try:
+            yield part
+            part.chmod(mode)  # some libraries write for the owner alone
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(part, os.path.realpath(path))
+        except (OSError, SafetensorError) as error:
+            raise _refused(path, name, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path, name: str = "path") -> None:
+    """Raise OSError now if `path` could not be written later; leaves nothing behind.
+
+    For work that takes hours before it saves for the first time. Tries to write, because what a
+    system says about permissions is not always what it does.
+    """
+    _start(path, name).unlink()
+
+
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file; errors as for `replacing`."""
+    ready = {key: x.detach().cpu().contiguous() for key, x in tensors.items()}
+    with replacing(path) as part:
+        save_file(ready, part, metadata=dict(metadata))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; SafetensorError if it is none.
+
+    Copies: safetensors below 0.8 gives views of the file itself, which change with it, and which
+    begin at odd addresses, where arithmetic rounds differently.
+    """
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+        return tensors, file.metadata() or {}
+
+
+# ------------------------------------------------------------------------------------- details
+
+
+def _start(path: str | Path, name: str) -> Path:
+    """An empty file of a new name, beside the one that `path` leads to."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"{name}={str(path)!r} is a folder; give the name of a file in it")
+    if target.exists() and not target.is_file():
+        raise OSError(f"{name}={str(path)!r} is a device or a pipe; give the name of a file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"{name}={str(path)!r} cannot be written: there is no folder {str(target.parent)!r}; "
+            "make it first, or give another place"
+        )
+    mode = target.stat().st_mode if target.exists() else None
+    if mode is not None and not mode & 0o222:
+        raise PermissionError(f"{name}={str(path)!r} is write-protected; give another name")
+    part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        if mode is not None:
+            part.chmod(mode)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise _refused(path, name, error) from error
+    return part
+
+
+def _refused(path: str | Path, name: str, error: Exception) -> OSError:
+    code, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)
+    message = (
+        f"{name}={str(path)!r} cannot be written: {reason}; free some space or give another "
+        "place. What was there before is untouched"
+    )
+    return OSError(message) if code is None else OSError(code, message)
