@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,9 +79,10 @@ def invert(
     _check_images(images)
     schedule = schedule or model.schedule(steps)
     n, t_count = len(images), schedule.steps
-    x_T = torch.empty(images.shape, dtype=model.outer_dtype)
-    h_seq = torch.empty(n, t_count, *model.h_shape, dtype=model.outer_dtype)
-    residual = torch.empty(n, t_count)
+    where: dict[str, Any] = {"dtype": model.outer_dtype, "device": "cpu"}
+    x_T = torch.empty(images.shape, **where)
+    h_seq = torch.empty(n, t_count, *model.h_shape, **where)
+    residual = torch.empty(n, t_count, **where)
     backwards = list(enumerate(schedule))[::-1]
     with tqdm(total=n * t_count, disable=not progress, unit="step", leave=False) as bar:
         for start in range(0, n, batch_size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -184,7 +184,7 @@ def sample(
         value = value.to("cpu")
         if name not in out:
             axes = value.shape[1:] if i is None else (schedule.steps, *value.shape[1:])
-            out[name] = torch.empty((n, *axes), dtype=value.dtype)
+            out[name] = value.new_empty((n, *axes))
         out[name][which if i is None else (which, i)] = value
 
     with tqdm(total=n * schedule.steps, disable=not progress, unit="step", leave=False) as bar:
@@ -216,13 +216,15 @@ def draw_noise(
     """
     shape = model_or_shape.image_shape if isinstance(model_or_shape, HSpaceUNet) else model_or_shape
     seeds = checked_seeds(seeds)
-    x_T = torch.empty(len(seeds), *shape)
-    z = torch.empty(len(seeds), steps, *shape)
+    # Named, as the same seed must give the same noise whatever torch's defaults are.
+    where: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+    x_T = torch.empty(len(seeds), *shape, **where)
+    z = torch.empty(len(seeds), steps, *shape, **where)
     for k, seed in enumerate(seeds):
         generator = torch.Generator().manual_seed(seed)
-        x_T[k] = torch.randn(shape, generator=generator)
+        x_T[k] = torch.randn(shape, generator=generator, **where)
         for i in range(steps):
-            z[k, i] = torch.randn(shape, generator=generator)
+            z[k, i] = torch.randn(shape, generator=generator, **where)
     return x_T, z
 
 

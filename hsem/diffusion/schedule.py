@@ -45,7 +45,7 @@ class Schedule:
     timesteps: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        alpha_bar = torch.as_tensor(self.alpha_bar).detach().to("cpu", torch.float64)
+        alpha_bar = torch.as_tensor(self.alpha_bar, dtype=torch.float64, device="cpu").detach()
         if alpha_bar.ndim != 1 or not bool(((alpha_bar >= 0) & (alpha_bar <= 1)).all()):
             raise ValueError(
                 "alpha_bar must be one row of numbers in [0, 1] (diffusers' alphas_cumprod), "
@@ -85,8 +85,8 @@ class Schedule:
         elif spacing == "trailing":
             timesteps = [round(n - k * (n / steps)) - 1 for k in range(steps)]
         elif spacing == "linspace":
-            timesteps = torch.linspace(0, n - 1, steps, dtype=torch.float64).round().int().tolist()
-            timesteps = timesteps[::-1]
+            even = torch.linspace(0, n - 1, steps, dtype=torch.float64, device="cpu")
+            timesteps = even.round().int().tolist()[::-1]
         else:
             raise ValueError(f"spacing={spacing!r} is unknown; choose one of {SPACINGS}")
         return cls(alpha_bar, tuple(timesteps))

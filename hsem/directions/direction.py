@@ -139,9 +139,10 @@ class Direction:
                 f"to={to} says how many steps but not which; use resampled(model.schedule({to}))"
             )
         new = to.timesteps if isinstance(to, Schedule) else checked_timesteps(to)
-        old = torch.tensor(self.timesteps[::-1], dtype=torch.float64)  # ascending, to search in
+        where: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+        old = torch.tensor(self.timesteps[::-1], **where)  # ascending, to search in
         rows = self.delta_h.flip(0)
-        t = torch.tensor(new, dtype=torch.float64).clamp(old[0], old[-1])
+        t = torch.tensor(new, **where).clamp(old[0], old[-1])
         right = torch.searchsorted(old, t).clamp(max=len(old) - 1)
         left = (right - 1).clamp(min=0)
         gap = (old[right] - old[left]).clamp(min=1)
@@ -269,7 +270,9 @@ def provenance_of(model: HSpaceUNet, **facts: Any) -> dict[str, Any]:
 
 def random_like(direction: Direction, generator: torch.Generator) -> Direction:
     """A random direction with the norm of `direction` at every step (the control of fig. 4)."""
-    noise = torch.randn(direction.delta_h.shape, generator=generator, dtype=torch.float64)
+    noise = torch.randn(
+        direction.delta_h.shape, generator=generator, dtype=torch.float64, device=generator.device
+    )
     keep = {k: v for k, v in direction.provenance.items() if k in ("model", "fingerprint")}
     out = Direction(noise.to(direction.delta_h), direction.timesteps, "random", keep)
     return out.rescaled_like(direction)

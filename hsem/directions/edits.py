@@ -170,7 +170,7 @@ def _chain(i: int, h: Tensor, *edits: Edit) -> Tensor:
 def slerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
     """Spherical interpolation of each row (all axes but the first) from a (0) to b (1)."""
     dims = tuple(range(1, a.ndim))
-    weight = torch.as_tensor(weight).to(a)
+    weight = weight.to(a) if isinstance(weight, Tensor) else a.new_tensor(weight)
 
     def length(v: Tensor) -> Tensor:
         return torch.linalg.vector_norm(v, dim=dims, keepdim=True)
@@ -243,10 +243,13 @@ def _row(h_seq: Tensor, i: int, h: Tensor, name: str) -> Tensor:
 
 
 def _per_sample(name: str, value: float | Tensor) -> Tensor:
-    out = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
-    if out.ndim > 1:
-        raise ValueError(f"{name} must be a number or one per sample (b,), got {tuple(out.shape)}")
-    return out
+    if not isinstance(value, Tensor):
+        value = torch.tensor(value, dtype=torch.float64, device="cpu")
+    if value.ndim > 1:
+        raise ValueError(
+            f"{name} must be a number or one per sample (b,), got {tuple(value.shape)}"
+        )
+    return value
 
 
 def _as_rows(value: Tensor, h: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def attribute_curve(
     scales : strengths, ascending, such as (-2, -1, 0, 1, 2)
     seeds : samples to move; new ones, that the direction was not made from
     """
-    strengths = torch.as_tensor(scales, dtype=torch.float64)
+    strengths = torch.as_tensor(scales, dtype=torch.float64, device="cpu")
     if strengths.ndim != 1 or len(strengths) < 2 or not bool((strengths.diff() > 0).all()):
         raise ValueError(f"scales must be two or more numbers in ascending order, got {scales}")
     direction.check_model(model)

@@ -121,7 +121,7 @@ class EffectMatrix:
             raise ValueError("an off-diagonal effect needs two directions named like attributes")
         rows, columns = [self.rows.index(r) for r in own], [self.columns.index(r) for r in own]
         square = self.mean[rows][:, columns].abs()
-        off = ~torch.eye(len(own), dtype=torch.bool)
+        off = ~torch.eye(len(own), dtype=torch.bool, device="cpu")
         return float(square[off].mean())
 
     def to_markdown(self, digits: int = 2) -> str:

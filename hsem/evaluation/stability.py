@@ -157,9 +157,11 @@ def bootstrap_angles(
         raise ValueError(f"n must be more than k={k} samples, got {n}")
     generator = generator or torch.Generator().manual_seed(0)
     by_step = scores.detach().double().permute(2, 0, 1)  # (T, N, k')
-    angles = torch.empty(repeats, len(by_step), dtype=torch.float64)
+    angles = torch.empty(repeats, len(by_step), dtype=torch.float64, device="cpu")
     for r in range(repeats):
-        draw = torch.randint(total, (n,), generator=generator).to(by_step.device)
+        draw = torch.randint(
+            total, (n,), generator=generator, device=generator.device, dtype=torch.long
+        ).to(by_step.device)
         x = by_step[:, draw] - by_step[:, draw].mean(dim=1, keepdim=True)
         vectors = torch.linalg.eigh(x.mT @ x)[1][:, :, -k:]
         # The subspace of all samples is spanned by the first k axes: what sticks out is the sine.

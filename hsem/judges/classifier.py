@@ -79,7 +79,7 @@ class PortraitClassifier(nn.Module):
         self.middle = nn.Sequential(nn.Linear(6 * w * 16, 192), nn.ReLU())
         self.head = nn.Linear(192, len(attributes))
         for name in ("mean", "spread", "temperature"):
-            values = torch.tensor([getattr(a, name) for a in attributes])
+            values = torch.tensor([getattr(a, name) for a in attributes], dtype=torch.float32)
             self.register_buffer(name, values, persistent=False)
         binary = torch.tensor([a.binary for a in attributes])
         self.register_buffer("binary", binary, persistent=False)
@@ -160,7 +160,7 @@ def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> Por
     attributes = tuple(Attribute(**a) for a in card["attributes"])
     net = PortraitClassifier(attributes, card["width"], card["metrics"])
     net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
-    return net.eval().requires_grad_(False).to(device)
+    return net.eval().requires_grad_(False).to(device, torch.float32)
 
 
 def _block(into: int, out: int, stride: int) -> list[nn.Module]:

@@ -68,7 +68,7 @@ def scores_of(scorer: Scorer, images: Tensor, *, batch_size: int = 64) -> Tensor
     out = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size].clamp(-1, 1)
-        scores = torch.as_tensor(scorer(batch)).detach().to("cpu", torch.float64)
+        scores = torch.as_tensor(scorer(batch), dtype=torch.float64, device="cpu").detach()
         if tuple(scores.shape) != (len(batch), len(names)):
             raise ValueError(
                 f"{label_of(scorer)} has {len(names)} names, so for {len(batch)} images it must "
@@ -194,7 +194,7 @@ class Preparation:
         if self.size is not None and tuple(images.shape[2:]) != (self.size, self.size):
             # Antialiased, or a small face in a large picture would turn into a pattern of dots.
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(v).to(images).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return ((images + 1) / 2 - mean) / std
 
 
@@ -290,5 +290,6 @@ def read_pose(out: Tensor | Sequence[Tensor]) -> Tensor:
         raise ValueError(f"a pose network must return (n, 3) degrees, got {tuple(out.shape)}")
     if len(out) != 3:
         raise ValueError(f"expected logits of yaw, pitch and roll, got {len(out)} tensors")
-    angles = 3.0 * torch.arange(out[0].shape[1], device=out[0].device) - 99.0
+    bins = torch.arange(out[0].shape[1], device=out[0].device, dtype=out[0].dtype)
+    angles = 3.0 * bins - 99.0
     return torch.stack([(logits.softmax(dim=1) * angles).sum(dim=1) for logits in out], dim=1)

@@ -217,7 +217,8 @@ def _watched(unet: nn.Module | HSpaceUNet, use: Any, half: str | None) -> Iterat
 
 def _one_timestep(given: Any) -> int:
     """The timestep of a call; diffusers passes numbers, or tensors with one entry per sample."""
-    values = torch.as_tensor(given).flatten().unique()
+    given = given if isinstance(given, Tensor) else torch.tensor(given, device="cpu")
+    values = given.flatten().unique()
     if len(values) != 1:
         raise ValueError(
             f"the samples of one call are at different timesteps, {values.tolist()}; "

@@ -7,7 +7,8 @@ which is the only case in which anything is ever downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def tiny_unet(seed: int = 0, prediction_type: str = "epsilon") -> HSpaceUNet:
     It has every kind of block the real ones have (plain and with attention, down and up), and
     means nothing: its pictures are noise.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), _default_dtype(torch.float32):
         torch.manual_seed(seed)
         unet = UNet2DModel(
             sample_size=16,
@@ -148,3 +149,14 @@ def tiny_unet(seed: int = 0, prediction_type: str = "epsilon") -> HSpaceUNet:
         )
     scheduler = DDPMScheduler(prediction_type=prediction_type, clip_sample=False)
     return HSpaceUNet(unet, scheduler, f"tiny-{seed}")
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """What new layers are made of within the block; it cannot be said any other way."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

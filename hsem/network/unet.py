@@ -233,7 +233,7 @@ class HSpaceUNet:
             twin = UNet2DModel.from_config(self.unet.config).eval()
             shapes = []
             twin.mid_block.register_forward_hook(lambda _, __, out: shapes.append(out.shape))
-            twin(torch.empty(1, *self.image_shape), 0)
+            twin(torch.empty(1, *self.image_shape, device="meta", dtype=twin.dtype), 0)
         _, c, h, w = shapes[0]
         return c, h, w
 

@@ -182,7 +182,7 @@ def annotate(
         done = seeds[: len(scores)]
         return Annotation(done, scores, names_of(scorer), schedule.timesteps, eta, provenance)
 
-    scores = torch.empty(0, len(names_of(scorer)), dtype=torch.float64)
+    scores = torch.empty(0, len(names_of(scorer)), dtype=torch.float64, device="cpu")
     if path is not None and Path(path).is_file():
         stored = Annotation.load(path)
         n = min(len(stored), len(seeds))

@@ -74,7 +74,10 @@ class Examples:
 
     def draw(self, n: int, generator: torch.Generator) -> Examples:
         """n pairs at random, without repetition."""
-        return self.rows(torch.randperm(len(self), generator=generator)[: self._checked(n)])
+        order = torch.randperm(
+            len(self), generator=generator, device=generator.device, dtype=torch.long
+        )
+        return self.rows(order[: self._checked(n)])
 
     def rows(self, index: Sequence[int] | Tensor) -> Examples:
         """The pairs at these positions."""
@@ -200,7 +203,8 @@ def expression_pairs(
     if not both:
         raise ValueError(f"nobody shows both {expression!r} and {neutral!r}")
     positive, negative = ([chosen[name][person] for person in both] for name in chosen)
-    return torch.tensor(positive), torch.tensor(negative)
+    where: dict[str, Any] = {"dtype": torch.long, "device": "cpu"}
+    return torch.tensor(positive, **where), torch.tensor(negative, **where)
 
 
 # ------------------------------------------------------------------------------------- details
@@ -241,13 +245,13 @@ def _wanted(count: int | None, quantile: float | None, n: int) -> int:
 
 def _cells(others: Tensor, names: Sequence[str], groups: int) -> Tensor:
     """Which group each sample belongs to, (n,): every combination of the groups of `others`."""
-    cells = torch.zeros(len(others), dtype=torch.long)
+    cells = torch.zeros(len(others), dtype=torch.long, device=others.device)
     if groups < 2 and names:
         raise ValueError(f"groups must be 2 or more to balance anything, got {groups}")
     for scores, name in zip(others.T, names, strict=True):
         values = scores.unique()  # ascending
         if len(values) > groups:
-            cuts = torch.linspace(0, 1, groups + 1, dtype=scores.dtype)[1:-1]
+            cuts = torch.linspace(0, 1, groups + 1, dtype=scores.dtype, device=scores.device)[1:-1]
             values = torch.cat([values[:1], torch.quantile(scores, cuts)]).unique()
         # `values` are the lower ends of the groups; labels such as 0 and 1 are groups themselves
         if len(values) < min(groups, 2):

@@ -165,7 +165,7 @@ def pair_weights(examples: Sequence[Examples]) -> tuple[tuple[int, ...], Tensor]
         )
     seeds = sorted({seed for each in examples for seed in (*each.positive, *each.negative)})
     row = {seed: k for k, seed in enumerate(seeds)}
-    weights = torch.zeros(len(examples), len(seeds), dtype=torch.float64)
+    weights = torch.zeros(len(examples), len(seeds), dtype=torch.float64, device="cpu")
     for j, each in enumerate(examples):
         for side, sign in ((each.positive, 1.0), (each.negative, -1.0)):
             weights[j, [row[seed] for seed in side]] = sign / len(each)
@@ -184,7 +184,9 @@ def weighted_h(
     """weights (m, n) times the h of n samples: (m, T, C, h, w), float64, one batch in memory."""
     check_model(recipe.provenance, model, "the set of examples")
     schedule = Schedule(model.alpha_bar, recipe.timesteps)
-    total = torch.zeros(len(weights), schedule.steps, *model.h_shape, dtype=torch.float64)
+    total = torch.zeros(
+        len(weights), schedule.steps, *model.h_shape, dtype=torch.float64, device="cpu"
+    )
     with tqdm(total=len(seeds), disable=not progress, unit="sample", leave=False) as bar:
         for which in _pieces(len(seeds), batch_size):
             samples = sample(
@@ -218,7 +220,7 @@ def weighted_recorded_h(
             f"samples do not hold the seeds {missing[:5]} of the examples "
             f"({len(missing)} are missing); leave samples out to have them generated"
         )
-    total = torch.zeros(len(weights), *samples.h_seq.shape[1:], dtype=torch.float64)
+    total = weights.new_zeros(len(weights), *samples.h_seq.shape[1:])
     for k, seed in enumerate(seeds):  # one by one: a copy in float64 would double the memory
         total += weights[:, k].view(-1, 1, 1, 1, 1) * samples.h_seq[row[seed]].double()
     return total
@@ -226,7 +228,7 @@ def weighted_recorded_h(
 
 def weighted_x_T(model: HSpaceUNet, seeds: Sequence[int], weights: Tensor) -> Tensor:
     """weights (m, n) times the x_T of n samples: (m, 3, H, W), float64."""
-    total = torch.zeros(len(weights), *model.image_shape, dtype=torch.float64)
+    total = weights.new_zeros(len(weights), *model.image_shape)
     for which in _pieces(len(seeds), 256):
         x_T = draw_noise(model, seeds[which], 0)[0]
         total += torch.einsum("mn,n...->m...", weights[:, which], x_T.double())

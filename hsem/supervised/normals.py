@@ -58,7 +58,7 @@ def normal_direction(
         raise ValueError(f"method={method!r} is unknown; choose 'logistic' or 'lda'")
     if not 0 < strength <= (1 if method == "lda" else float("inf")):
         raise ValueError(f"strength={strength} is out of range for method={method!r}")
-    labels = torch.cat([torch.ones(len(positive)), torch.zeros(len(negative))])
+    labels = torch.cat([positive.new_ones(len(positive)), positive.new_zeros(len(negative))])
     rows = []
     for i in range(positive.shape[1]):
         h = torch.cat([positive[:, i], negative[:, i]]).double().flatten(1)

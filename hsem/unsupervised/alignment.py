@@ -92,15 +92,16 @@ def align_components(similarity: Tensor) -> Alignment:
         raise ValueError(f"similarity must be (T - 1, k, k), got {tuple(similarity.shape)}")
     similarity = similarity.detach().to("cpu", torch.float64)
     k = similarity.shape[1]
-    order, sign, strength = [torch.arange(k)], [torch.ones(k, dtype=torch.float64)], []
+    first = torch.arange(k, dtype=torch.long, device="cpu")
+    order, sign, strength = [first], [similarity.new_ones(k)], []
     for step in similarity:
         rows = step[order[-1]]  # in the order of the tracks
-        match = torch.as_tensor(linear_sum_assignment(-rows.abs().numpy())[1])
-        found = rows[torch.arange(k), match]
+        match = torch.from_numpy(linear_sum_assignment(-rows.abs().numpy())[1])
+        found = rows[first, match]
         order.append(match)
         sign.append(sign[-1] * torch.where(found < 0, -1.0, 1.0))
         strength.append(found.abs())
-    empty = torch.empty(0, k, dtype=torch.float64)
+    empty = similarity.new_empty(0, k)
     return Alignment(
         torch.stack(order), torch.stack(sign), torch.stack(strength) if strength else empty
     )

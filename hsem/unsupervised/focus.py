@@ -130,7 +130,7 @@ def _penalised(inside: Tensor, outside: Tensor, ridge: float) -> Tensor:
     inside, outside : (p, m), the changes that these vectors make in each part
     """
     a, b = inside.T @ inside, outside.T @ outside
-    b = b + ridge * torch.linalg.eigvalsh(a)[-1] * torch.eye(len(b)).to(b)
+    b = b + ridge * torch.linalg.eigvalsh(a)[-1] * torch.eye(len(b), dtype=b.dtype, device=b.device)
     lower = torch.linalg.cholesky(b)
     half = torch.linalg.solve_triangular(lower, a, upper=False)
     q = torch.linalg.eigh(torch.linalg.solve_triangular(lower, half.T, upper=False))[1].flip(1)

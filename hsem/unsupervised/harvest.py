@@ -84,7 +84,7 @@ def harvest(
             )  # fmt: skip
             assert samples.h_seq is not None
             pca.partial_fit(samples.h_seq.to(model.device))
-            pca.seeds_ = torch.tensor(seeds[:stop])
+            pca.seeds_ = torch.tensor(seeds[:stop], dtype=torch.long, device="cpu")
             if scorer is not None:
                 with torch.no_grad():
                     new = scorer(samples.images).detach().cpu()

@@ -46,9 +46,9 @@ class IncrementalPCA:
             n=0,
             mean=torch.zeros(steps, d, dtype=wide, device=like.device),
             basis=torch.empty(steps, 0, d, dtype=store, device=like.device),
-            squares=torch.empty(groups, 0, dtype=torch.float64),
-            total=torch.zeros(groups, dtype=torch.float64),
-            scores=torch.empty(0, 0, groups, dtype=store),
+            squares=torch.empty(groups, 0, dtype=torch.float64, device="cpu"),
+            total=torch.zeros(groups, dtype=torch.float64, device="cpu"),
+            scores=torch.empty(0, 0, groups, dtype=store, device="cpu"),
         )
 
     @property
@@ -70,7 +70,8 @@ class IncrementalPCA:
         for g, members in enumerate([range(steps)] if self.joint else [[i] for i in range(steps)]):
             # Inner products have twice the digits of the rows, hence float64; what follows is
             # small, and the CPU is sure to have float64.
-            gram = torch.zeros(old_rank + m + (n > 0), old_rank + m + (n > 0), dtype=torch.float64)
+            size = old_rank + m + (n > 0)
+            gram = self.total.new_zeros(size, size)
             for i in members:
                 rows = self._rows(x, i)
                 gram += (rows @ rows.T).to(gram)

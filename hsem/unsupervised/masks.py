@@ -49,7 +49,7 @@ def ellipse(
     ry = rx if ry is None else ry
     if rx <= 0 or ry <= 0:
         raise ValueError(f"half axes must be positive, got rx={rx} and ry={ry}")
-    turn = torch.deg2rad(torch.tensor(angle, dtype=torch.float64))
+    turn = torch.deg2rad(px.new_tensor(angle))
     along = (px - x) * turn.cos() + (py - y) * turn.sin()
     across = (py - y) * turn.cos() - (px - x) * turn.sin()
     return _drawn((along / rx) ** 2 + (across / ry) ** 2 <= 1, "ellipse")
@@ -63,7 +63,7 @@ def polygon(size: Size, points: Sequence[tuple[float, float]]) -> Tensor:
     if len(points) < 3 or any(len(p) != 2 for p in points):
         raise ValueError(f"a polygon needs at least three points (x, y), got {points}")
     x, y = _centres(size)
-    inside = torch.zeros(x.shape, dtype=torch.bool)
+    inside = torch.zeros_like(x, dtype=torch.bool)
     for (x1, y1), (x2, y2) in zip(points, [*points[1:], points[0]], strict=True):
         if y1 == y2:
             continue
@@ -78,7 +78,7 @@ def from_array(array: Any, size: Size | None = None) -> Tensor:
 
     Values above half of the largest are inside. Enlarged or reduced by the nearest pixel.
     """
-    values = torch.as_tensor(np.asarray(array)).to(torch.float64)
+    values = torch.as_tensor(np.asarray(array), dtype=torch.float64, device="cpu")
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
     if values.ndim != 2 or not bool(torch.isfinite(values).all()) or values.min() < 0:
@@ -189,17 +189,18 @@ def smallest_box(change: Tensor, share: float = 0.9) -> Box:
     energy = _energy(change)
     height, width = energy.shape
     wanted = share * float(energy.sum()) * (1 - 1e-12)  # rounding must not ask for more than all
-    columns = torch.zeros(height + 1, width, dtype=torch.float64)
+    columns = energy.new_zeros(height + 1, width)
     columns[1:] = energy.cumsum(dim=0)
     best = Box(0, 0, width, height, 1.0)
     smallest = height * width + 1
+    left_edges = torch.arange(width, device=energy.device, dtype=torch.long)
     for rows in range(1, height + 1):
         strip = columns[rows:] - columns[:-rows]  # each band of that many rows
-        total = torch.zeros(len(strip), width + 1, dtype=torch.float64)
+        total = energy.new_zeros(len(strip), width + 1)
         total[:, 1:] = strip.cumsum(dim=1)
         # From each left edge, the first right edge that has enough.
         right = torch.searchsorted(total, total[:, :-1] + wanted)
-        size = torch.where(right <= width, right - torch.arange(width), width + 1)
+        size = torch.where(right <= width, right - left_edges, width + 1)
         flat = int(size.argmin())
         top, left = divmod(flat, width)
         if int(size.flatten()[flat]) <= width and rows * int(size[top, left]) < smallest:
@@ -246,8 +247,7 @@ def _centres(size: Size) -> tuple[Tensor, Tensor]:
     """x and y of the centres of all pixels, (H, W) each, from 0 to 1."""
     height, width = _shape(size)
     y, x = torch.meshgrid(
-        (torch.arange(height, dtype=torch.float64) + 0.5) / height,
-        (torch.arange(width, dtype=torch.float64) + 0.5) / width,
+        *((torch.arange(n, dtype=torch.float64, device="cpu") + 0.5) / n for n in (height, width)),
         indexing="ij",
     )
     return x, y

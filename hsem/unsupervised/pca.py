@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -102,7 +103,7 @@ class HSpacePCA:
         How samples are cut into batches has a small influence on the result, as always with
         incremental PCA: larger batches lose less and take more memory.
         """
-        h_seqs = torch.as_tensor(h_seqs)
+        h_seqs = h_seqs if isinstance(h_seqs, Tensor) else torch.from_numpy(np.asarray(h_seqs))
         self._check(h_seqs)
         x = h_seqs.flatten(2)
         state = self._state or IncrementalPCA.empty(x, self.joint)
@@ -196,8 +197,9 @@ class HSpacePCA:
         state = self._fitted()
         steps, kept = self._shape[0], state.basis.shape[1]
         if self.joint:
-            ones = torch.ones(steps, kept, dtype=torch.float64)
-            return Alignment(torch.arange(kept).repeat(steps, 1), ones, ones[1:])
+            ones = torch.ones_like(state.total).expand(steps, kept)
+            ranks = torch.arange(kept, dtype=torch.long, device="cpu")
+            return Alignment(ranks.repeat(steps, 1), ones, ones[1:])
         if len(state.scores) < 3:
             raise RuntimeError(
                 "components are glued across timesteps by the scores of samples, but this PCA has "
@@ -209,7 +211,7 @@ class HSpacePCA:
         order, sign, similarity = (x[:, best] for x in tracks)
         # A track may be turned round as a whole: so that the largest entry of its direction is
         # positive, and scores times `sign` are coordinates along that very direction.
-        rows = torch.arange(steps)[:, None]
+        rows = torch.arange(steps, dtype=torch.long, device="cpu")[:, None]
         peak = self._peaks()[order, rows] * sign
         largest = peak.gather(0, peak.abs().argmax(dim=0, keepdim=True))
         return Alignment(order, sign * torch.where(largest < 0, -1.0, 1.0), similarity)
@@ -253,8 +255,8 @@ class HSpacePCA:
         grid = self.timesteps_ if timesteps is None else timesteps
         if grid is None:
             raise ValueError("say which timesteps the samples had, for example model.schedule(25)")
-        steps = torch.arange(self._shape[0])
-        which, sign = torch.full_like(steps, j), torch.ones(len(steps), dtype=torch.float64)
+        steps = torch.arange(self._shape[0], dtype=torch.long, device="cpu")
+        which, sign = torch.full_like(steps, j), torch.ones_like(steps, dtype=torch.float64)
         if aligned:
             tracks = self.alignment()
             which, sign = tracks.order[:, j], tracks.sign[:, j]

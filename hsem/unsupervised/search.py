@@ -172,7 +172,9 @@ class Search:
 
     def draw(self) -> Tensor:
         source = self.generator
-        noise = torch.randn(self.op.h.numel(), generator=source, device=source.device)
+        noise = torch.randn(
+            self.op.h.numel(), generator=source, device=source.device, dtype=torch.float32
+        )
         return noise.to(self.null)
 
     def multiply(self, v: Tensor, found: Basis) -> Basis:

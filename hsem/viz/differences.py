@@ -67,7 +67,8 @@ def diverging(x: Tensor) -> Tensor:
     """(n, H, W) in [-1, 1] as pictures (n, 3, H, W): -1 is blue, 0 white, 1 red."""
     x = x.clamp(-1, 1)[:, None]
     red, blue = (
-        torch.tensor(c).view(1, 3, 1, 1) / 127.5 - 1 for c in ((178, 24, 43), (33, 102, 172))
+        x.new_tensor(c).view(1, 3, 1, 1) / 127.5 - 1
+        for c in ((178, 24, 43), (33, 102, 172))
     )
     colour = torch.where(x > 0, red, blue)
     return 1 + (colour - 1) * x.abs()
