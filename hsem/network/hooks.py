@@ -24,9 +24,11 @@ them; by default all 2b rows are meant. To edit each half in its own way, open t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from threading import local
 from typing import Any
 
 import torch
@@ -104,7 +106,8 @@ def record_h(unet: nn.Module | HSpaceUNet, half: str | None = None) -> Iterator[
     Notes
     -----
     Hooks run in the order in which their blocks were opened: a recorder around an `edit_h` sees h
-    before the edit, one within it sees h after the edit.
+    before the edit, one within it sees h after the edit. Within the blocks, networks treated with
+    `torch.compile` run uncompiled.
     """
     record = HRecord()
 
@@ -184,24 +187,26 @@ def _watched(unet: nn.Module | HSpaceUNet, use: Any, half: str | None) -> Iterat
             f"unet is a {type(net).__name__} without a mid_block, hence without h; give the "
             "pipeline's network, for example pipeline.unet"
         )
-    current: list[int] = []  # the timestep, while the network runs
+    current = local()  # .t is the timestep, while the network runs in this thread
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = kwargs["timestep"] if "timestep" in kwargs else args[1]
-        current[:] = [_one_timestep(given)]
+        current.t = _one_timestep(given)
         if half is not None:
             _check_doubled(kwargs["sample"] if "sample" in kwargs else args[0], half)
 
     def after(_: nn.Module, __: tuple[Any, ...], h: Tensor) -> Tensor | None:
-        if not current:  # the middle block was called by hand, for example by model.encode
+        if (
+            getattr(current, "t", None) is None
+        ):  # the middle block was called by hand, for example by model.encode
             raise RuntimeError(
                 "the middle block ran outside of its network, so the timestep is unknown; hooks "
                 "are for stock pipelines, with encode and decode use hsem.sample(edit=...)"
             )
-        return use(current[0], h)
+        return use(current.t, h)
 
     def done(*_: Any) -> None:
-        current.clear()
+        current.t = None
 
     handles = [
         net.register_forward_pre_hook(before, with_kwargs=True),
@@ -209,10 +214,18 @@ def _watched(unet: nn.Module | HSpaceUNet, use: Any, half: str | None) -> Iterat
         net.register_forward_hook(done, always_call=True),
     ]
     try:
-        yield
+        with _as_written():
+            yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _as_written() -> AbstractContextManager[Any]:
+    """Compiled networks run as they are written: what was compiled before knows no hook of ours."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes a second
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 def _one_timestep(given: Any) -> int:

@@ -1,0 +1,197 @@
+"""Hooks fire whatever was done to the network before, and none is left behind whatever happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hsem
+
+X = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+
+
+@pytest.fixture()
+def net() -> nn.Module:
+    return hsem.tiny_unet(0).unet
+
+
+def called(net: Any, t: int = 500, x: Tensor = X) -> Tensor:
+    with torch.no_grad():
+        return net(x, t).sample
+
+
+def doubled(i: int, h: Tensor) -> Tensor:
+    return 2 * h
+
+
+def hooks(net: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules())
+
+
+# ------------------------------------------------------------------------------ compiled networks
+
+
+def wrapped(net: nn.Module) -> Any:
+    return torch.compile(net, backend="eager")
+
+
+def in_place(net: nn.Module) -> Any:
+    net.compile(backend="eager")
+    return net
+
+
+def only_forward(net: nn.Module) -> Any:
+    net.forward = torch.compile(net.forward, backend="eager")
+    return net
+
+
+def only_middle(net: Any) -> Any:
+    net.mid_block.compile(backend="eager")
+    return net
+
+
+@pytest.fixture()
+def no_compiled_code() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("compiled", [wrapped, in_place, only_forward, only_middle])
+@pytest.mark.parametrize("ran_before", [False, True])
+@pytest.mark.usefixtures("no_compiled_code")
+def test_a_compiled_network(
+    net: nn.Module, compiled: Callable[[nn.Module], Any], ran_before: bool
+) -> None:
+    plain = called(net)
+    with hsem.edit_h(net, doubled, [500]):
+        edited = called(net)
+    run = compiled(net)
+    if ran_before:
+        called(run)
+    for held in (net, run):  # the pipeline may hold either
+        with hsem.record_h(held) as record:
+            called(run)
+            called(run, 400)
+        assert record.timesteps == [500, 400]
+        with hsem.edit_h(held, doubled, [500]):
+            torch.testing.assert_close(called(run), edited)
+        torch.testing.assert_close(called(run), plain)  # and nothing of it is compiled in
+    assert float((edited - plain).abs().max()) > 1e-3  # control
+
+
+@pytest.mark.usefixtures("no_compiled_code")
+def test_a_compiled_network_that_is_not_called_is_still_noticed(net: nn.Module) -> None:
+    run = wrapped(net)
+    called(run)
+    with pytest.raises(RuntimeError, match="was not called"):
+        with hsem.record_h(net):
+            pass
+
+
+# --------------------------------------------------------------------------------- nothing is left
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError, MemoryError])
+@pytest.mark.parametrize("where", ["the block", "the edit", "the network"])
+def test_after_an_error(net: Any, error: type[BaseException], where: str) -> None:
+    plain = called(net)
+
+    def fails(*_: Any) -> Any:
+        raise error
+
+    handle = net.up_blocks[0].register_forward_hook(fails) if where == "the network" else None
+    before = hooks(net)
+    with pytest.raises(error):
+        with hsem.record_h(net), hsem.edit_h(net, fails if where == "the edit" else doubled, [500]):
+            assert hooks(net) > before  # control: they were there
+            called(net)
+            raise error
+    assert hooks(net) == before
+    if handle is not None:
+        handle.remove()
+    assert torch.equal(called(net), plain)
+    with hsem.record_h(net) as record:  # and the next block works
+        called(net)
+    assert len(record) == 1
+
+
+def test_nested_blocks_close_in_any_order(net: nn.Module) -> None:
+    plain = called(net)
+    outer, edit, inner = hsem.record_h(net), hsem.edit_h(net, doubled, [500]), hsem.record_h(net)
+    records = [block.__enter__() for block in (outer, edit, inner)]
+    called(net)
+    torch.testing.assert_close(records[2].h[0], 2 * records[0].h[0])
+    for block in (outer, inner, edit):  # as an ExitStack or a notebook may do
+        block.__exit__(None, None, None)
+    assert not hooks(net) and torch.equal(called(net), plain)
+
+
+def test_a_generator_that_is_dropped_half_way(net: nn.Module) -> None:
+    def frames() -> Iterator[Tensor]:
+        with hsem.edit_h(net, doubled, [500]):
+            while True:
+                yield called(net)
+
+    running = frames()
+    next(running)
+    assert hooks(net)
+    running.close()
+    assert not hooks(net)
+
+
+def test_two_threads_in_one_block_keep_their_timesteps(net: Any) -> None:
+    """Thread A stands in the encoder at t = 500 while B passes at t = 400."""
+    arrived, passed = threading.Event(), threading.Event()
+
+    def wait(module: nn.Module, args: Any, output: Any) -> None:
+        if threading.current_thread().name == "A":
+            arrived.set()
+            passed.wait(20)
+
+    handle = net.conv_in.register_forward_hook(wait)
+    with hsem.record_h(net) as record:
+        slow = threading.Thread(target=called, args=(net, 500), name="A")
+        slow.start()
+        assert arrived.wait(20)
+        called(net, 400)
+        passed.set()
+        slow.join()
+    handle.remove()
+    assert record.timesteps == [400, 500] and not hooks(net)
+    alone = hsem.HRecord()
+    for t in (400, 500):
+        with hsem.record_h(net) as one:
+            called(net, t)
+        alone.h += one.h
+    assert all(torch.equal(a, b) for a, b in zip(record.h, alone.h, strict=True))
+    assert not torch.equal(record.h[0], record.h[1])  # control
+
+
+def test_threads_with_networks_of_their_own() -> None:
+    nets = [hsem.tiny_unet(seed).unet for seed in range(4)]
+    expected = []
+    for each in nets:
+        with hsem.record_h(each) as record:
+            called(each)
+        expected.append(record.h[0])
+    found: dict[int, Tensor] = {}
+
+    def work(k: int) -> None:
+        for _ in range(3):
+            with hsem.record_h(nets[k]) as record:
+                called(nets[k])
+            found[k] = record.h[0]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert all(torch.equal(found[k], expected[k]) for k in range(4))
+    assert not any(hooks(each) for each in nets)
