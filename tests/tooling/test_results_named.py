@@ -29,7 +29,7 @@ def run(model, tmp_path_factory):
     def run(name: str, /, output: str | None = None, **options) -> Path:
         path = folder / f"{output or name}.safetensors"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(hsem, "load", lambda device=None: model)
+            patch.setattr(hsem, "load", lambda *args, **kwargs: model)
             words = [w for key, v in options.items() for w in (f"--{key}", str(v))]
             patch.setattr(sys, "argv", [name, *words, "--output", str(path)])
             script(name).main()
@@ -143,3 +143,19 @@ def test_pairs_split_the_open_mouth_from_the_brows(model, run) -> None:
         assert ((stored[f"curve/{name}"][-1] - scores).abs() / judge.spread).max() < 0.05
     apart = (stored["curve/lower"][-1] - stored["curve/upper"][-1]).abs() / judge.spread
     assert apart.max() > 0.1  # control
+
+
+def test_swaps_have_their_parents_and_controls(model, run) -> None:
+    stored = results.load(run("swap", n=3), model)
+    s1, s2, to_2, to_1, mixed, noise = stored["ordinary"]
+    judge = hsem.classifier.load()
+    common = {"steps": STEPS, "eta": 0.0, "progress": False}
+    a, b = (hsem.sample(model, range(k, k + 3), **common) for k in (0, 500_000))
+    child = hsem.sample(model, range(3), edit=hsem.swap(b.h_seq), **common)
+    for found, images in ((s1, a.images), (s2, b.images), (to_2, child.images)):
+        torch.testing.assert_close(
+            found, judge(images.clamp(-1, 1)) / judge.spread, atol=0.02, rtol=0.01
+        )
+    assert (to_2 - s1).abs().max() > 0.02  # control: the swap does something
+    assert not torch.equal(to_1, to_2) and not torch.equal(mixed, noise)
+    assert set(stored.provenance["fingerprints"]) == {"ordinary", "obeys"}

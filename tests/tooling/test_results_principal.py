@@ -22,7 +22,7 @@ def tables(model, tmp_path_factory) -> tuple[results.Results, results.Results]:
     first, second = folder / "principal.safetensors", folder / "regions.safetensors"
     small = ["--n", N, "--m", M, "--steps", STEPS, "--batch-size", 4, "--out", first]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hsem, "load", lambda device=None: model)
+        patch.setattr(hsem, "load", lambda *args, **kwargs: model)
         for name, options in {
             "principal": small,
             "regions": ["--m", M, "--rank", 4, "--principal", first, "--out", second],
