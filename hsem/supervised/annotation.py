@@ -111,6 +111,7 @@ class Annotation:
             text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
             text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
             text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
+            text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
             about = json.loads(str(text))
             checked("eta", np.array(about["eta"], float), len(about["timesteps"]))
             table = cls(
