@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from .. import results
 from ..directions.direction import Direction
+from ..files import replacing
 from .unet import Context, HSpaceUNet
 
 if TYPE_CHECKING:
@@ -100,14 +100,12 @@ def export_onnx(
     `portraits-64`) come out unchanged; others are rounded.
     """
     _needs("onnx", "onnxscript", "onnxruntime")
-    import onnx
-
     folder = Path(folder)
     for direction in (directions or {}).values():
         direction.check_model(model)
     folder.mkdir(parents=True, exist_ok=True)
     twin = copy.copy(model)
-    twin.unet = copy.deepcopy(model.unet).to("cpu", torch.float32)
+    twin.unet = nn.Module.to(copy.deepcopy(model.unet), "cpu", torch.float32)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, *model.image_shape, generator=generator)
     t = torch.tensor([1.0, len(model.alpha_bar) // 2])
@@ -134,14 +132,12 @@ def export_onnx(
                 f"the graph of the {name} of {model.name!r} differs from torch by "
                 f"{differences[name]:.1e} of its largest value; please report this network"
             )
-        part = folder / f"{name}.onnx.part"
-        onnx.save(graph, part)
-        os.replace(part, folder / f"{name}.onnx")
+        with replacing(folder / f"{name}.onnx", "folder") as part:
+            part.write_bytes(graph.SerializeToString())
     if directions:
         results.save(folder / "directions.safetensors", model, directions=directions)
-    part = folder / "model.json.part"
-    part.write_text(json.dumps(_about(model, t_emb, skips, scorer)) + "\n")
-    os.replace(part, folder / "model.json")  # last: a folder with this file is complete
+    with replacing(folder / "model.json", "folder") as part:  # last: all the others are there
+        part.write_text(json.dumps(_about(model, t_emb, skips, scorer)) + "\n")
     return differences
 
 
