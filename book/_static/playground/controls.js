@@ -1,6 +1,7 @@
 // The controls, the two pictures and the readings. All are native elements with labels.
-function hsemControls(root, { about, directions }, wanted, changed) {
+function hsemControls(root, loaded, wanted, changed) {
   "use strict";
+  const { about, directions } = loaded;
   const element = (tag, properties = {}, ...children) => {
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);

@@ -73,6 +73,7 @@
 
     async start(button) {
       button.disabled = true;
+      this.wanted = hsemState.read(location.hash); // a link may have been pasted meanwhile
       this.say("Loading the model …");
       try {
         let gpu = await hasGPU(this.wanted.on);
