@@ -60,7 +60,9 @@ def pack_model(script: Path, model: hsem.HSpaceUNet) -> dict[str, float]:
 
 def main() -> int:
     """Pack everything; the model last, because its file says that the set is complete."""
-    missing = [f for files in RUNTIMES.values() for f in files.values() if not (VENDOR / f).exists()]
+    missing = [
+        f for files in RUNTIMES.values() for f in files.values() if not (VENDOR / f).exists()
+    ]
     if missing:
         print(
             f"The playground is left out: {', '.join(missing)} of onnxruntime-web is not in "

@@ -74,7 +74,7 @@ class Replay:
         def encode(x: Tensor, at: int) -> tuple[Tensor, Context]:
             return (h, context) if at == t else self.model.encode(x, at)
 
-        resumed.encode = encode  # type: ignore[method-assign]
+        resumed.encode = encode  # type: ignore[method-assign, assignment]
         rest = Schedule(self.schedule.alpha_bar, self.schedule.timesteps[first:])
         z = None if self._z is None else self._z[:, first:]
         steps = sample_steps(

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser
 
 import hsem
 from hsem import viz
+from hsem.judges.scorers import scores_of
 from tests.browser.test_accessibility import findings
 from tests.browser.test_book import HTML
 from tests.browser.visit import Visit, visit
@@ -29,9 +30,7 @@ LEVELS = 2
 
 
 @contextmanager
-def started(
-    browser: Browser, link: str, width: int = 1280, dark: bool = False
-) -> Iterator[Visit]:
+def started(browser: Browser, link: str, width: int = 1280, dark: bool = False) -> Iterator[Visit]:
     for name in ("model.js", "wasm.js"):
         if not (LIVE / name).exists():
             pytest.fail(f"{LIVE / name} is missing: `make html` packs it", pytrace=False)
@@ -91,7 +90,7 @@ def test_a_seed_gives_the_face_of_python_and_yaw_moves_by_keyboard(
         assert apart(before, faces[0]) <= LEVELS
         assert apart(before, faces[1]) > 50  # control: another seed is another face
         judge = hsem.classifier.load()
-        python = float(judge(expected.images[:1])[0, judge.names.index("yaw")])
+        python = float(scores_of(judge, expected.images[:1])[0, judge.names.index("yaw")])
         assert reading(seen, "yaw")[0] == pytest.approx(python, abs=0.2)
 
         seen.page.locator("#hsem-from").fill("1")
@@ -181,7 +180,8 @@ def test_accessible_and_within_the_page(browser: Browser, width: int, dark: bool
     with started(browser, "#seed=7&steps=4&glasses=1", width, dark) as seen:
         assert findings(seen) == {}
         overhang = seen.page.evaluate(
-            f"Math.max(...[...{ROOT}.querySelectorAll('*')].filter(e => !e.closest('.hsem-readings'))"
+            f"Math.max(...[...{ROOT}.querySelectorAll('*')]"
+            ".filter(e => !e.closest('.hsem-readings'))"
             ".map(e => e.getBoundingClientRect().right)) - innerWidth"
         )
         assert overhang <= 0
@@ -195,7 +195,7 @@ def test_nothing_large_is_loaded_before_start(browser: Browser) -> None:
         files = [Path(unquote(urlparse(url).path)) for url in asked if url.startswith("file:")]
         assert PAGE in files
         assert any(f.name == "page.js" for f in files)
-        # as hosts send it; the icons of the theme, 0.8 MB, are on every page and kept by the browser
+        # as hosts send it; the icons of the theme, 0.8 MB, are on every page of the book
         sizes = {f: len(gzip.compress(f.read_bytes())) for f in files}
         icons = [f for f in files if f.name.startswith(("fontawesome", "fa-"))]
         assert sum(sizes.values()) - sum(sizes[f] for f in icons) < 400_000

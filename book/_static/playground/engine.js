@@ -40,7 +40,8 @@ function hsemEngine(ort, noise, diffusion, directions) {
 
     async scores(x) {
       if (!this.classifier) return [];
-      const feeds = { images: this.tensor(x, this.about.image_shape) };
+      const clipped = x.map((v) => Math.min(Math.max(v, -1), 1)); // as pictures are shown
+      const feeds = { images: this.tensor(clipped, this.about.image_shape) };
       return [...(await this.classifier.run(feeds)).scores.data];
     }
 

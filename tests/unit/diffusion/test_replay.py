@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -41,11 +44,18 @@ def test_equals_sample(model: hsem.HSpaceUNet, first: int, asyrp: bool, eta: flo
 def test_only_what_changes_is_run(model: hsem.HSpaceUNet, monkeypatch: pytest.MonkeyPatch) -> None:
     replay = Replay(model, [3], steps=STEPS)
     runs = {"encode": 0, "output": 0}
-    for name in runs:
-        def counted(*args, name=name, method=getattr(model, name)):  # type: ignore[no-untyped-def]
+
+    def counting(name: str) -> Callable[..., Any]:
+        method = getattr(model, name)
+
+        def counted(*args: Any) -> Any:
             runs[name] += 1
             return method(*args)
-        monkeypatch.setattr(model, name, counted)  # fmt: skip
+
+        return counted
+
+    for name in runs:
+        monkeypatch.setattr(model, name, counting(name))
     edit = hsem.only_at(hsem.add(direction(model)), range(4, STEPS))
     replay.edited(edit, first=4)
     assert runs == {"encode": 2, "output": 2}  # step 4 is encoded once ...
