@@ -51,11 +51,16 @@ $(VENV)/.lab: $(VENV)/.book
 book/_static/vendor/NOTICE.txt: book/_tools/assets.py | $(VENV)/.book
 	$(BIN)/python book/_tools/assets.py || true
 
+# the model and its runtime for the playground's page; without onnxruntime-web the page says so
+book/_static/live/model.js: book/_static/vendor/NOTICE.txt book/_tools/live.py hsem/network/export.py \
+    $(wildcard hsem/data/portraits-64/unet/* hsem/data/portrait-classifier/* hsem/data/results/named.safetensors) | $(VENV)/.book
+	$(BIN)/python book/_tools/live.py || true
+
 # what checks the pages for people who do not see them, or use no mouse
 $(VENV)/axe/axe.min.js: book/_tools/assets.py | $(VENV)/.test
 	$(BIN)/python book/_tools/assets.py --axe $(@D) && touch $@
 
-setup: $(VENV)/.book book/_static/vendor/NOTICE.txt  ## create .venv with the pinned versions, fetch the page assets
+setup: $(VENV)/.book book/_static/vendor/NOTICE.txt book/_static/live/model.js  ## create .venv with the pinned versions, fetch the page assets
 setup-test: setup $(VENV)/.test $(VENV)/axe/axe.min.js  ## the same with what the tests need
 
 # -- the book --
@@ -116,4 +121,4 @@ clean:  ## remove what was built
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 distclean: clean  ## ... and the environment
-	rm -rf $(VENV) hsem.egg-info book/_static/vendor
+	rm -rf $(VENV) hsem.egg-info book/_static/vendor book/_static/live

@@ -27,6 +27,7 @@ from .evaluation.curves import attribute_curve, learning_curve
 from .evaluation.effects import effect_matrix, table_one
 from .evaluation.stability import bootstrap_angles
 from .judges import classifier
+from .network.export import export_onnx
 from .network.hooks import HRecord, edit_h, record_h
 from .network.models import KNOWN, default_device, fast_dtype, load, tiny_unet
 from .network.unet import Context, HSpaceUNet
@@ -85,6 +86,7 @@ __all__ = [
     "draw_noise",
     "edit_h",
     "effect_matrix",
+    "export_onnx",
     "expression_pairs",
     "extremes",
     "fast_dtype",

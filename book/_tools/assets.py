@@ -37,6 +37,20 @@ PACKAGES: list[tuple[str, str, dict[str, str], str]] = [
         },
         "Apache-2.0",
     ),
+    (
+        "onnxruntime-web@1.30.0",  # runs the model on the playground's page, see live.py
+        "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71",
+        {
+            "package/dist/ort.wasm.min.js": "onnxruntime",
+            "package/dist/ort-wasm-simd-threaded.mjs": "onnxruntime",
+            "package/dist/ort-wasm-simd-threaded.wasm": "onnxruntime",
+            # the same with WebGPU
+            "package/dist/ort.webgpu.min.js": "onnxruntime",
+            "package/dist/ort-wasm-simd-threaded.asyncify.mjs": "onnxruntime",
+            "package/dist/ort-wasm-simd-threaded.asyncify.wasm": "onnxruntime",
+        },
+        "MIT",
+    ),
 ]
 
 

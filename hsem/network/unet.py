@@ -158,7 +158,7 @@ class HSpaceUNet:
         """
         self._check_x(x)
         unet = self.unet
-        t_emb = self._embed_time(t, len(x), x.device)
+        t_emb = self._embed_time(t, x.shape[0], x.device)
         sample = unet.conv_in(x.to(self.dtype))
         skips: tuple[Tensor, ...] = (sample,)
         for block in unet.down_blocks:
@@ -210,8 +210,8 @@ class HSpaceUNet:
         a = float(self.alpha_bar[context.t])
         return sqrt(a) * output + sqrt(1 - a) * context.x
 
-    def _embed_time(self, t: int, batch: int, device: torch.device) -> Tensor:
-        timesteps = torch.tensor([t], dtype=torch.long, device=device).expand(batch)
+    def _embed_time(self, t: int | Tensor, batch: int, device: torch.device) -> Tensor:
+        timesteps = torch.as_tensor(t, device=device).expand(batch)
         # The sinusoids are always float32; the layers after them have the network's dtype.
         return self.unet.time_embedding(self.unet.time_proj(timesteps).to(self.dtype))
 
@@ -228,7 +228,7 @@ class HSpaceUNet:
             )
 
     def _check_h(self, h: Tensor, context: Context) -> None:
-        if tuple(h.shape) != (len(context.x), *self.h_shape):
+        if tuple(h.shape) != (context.x.shape[0], *self.h_shape):
             raise ValueError(
                 f"h must have shape {(len(context.x), *self.h_shape)} = (b, C, h, w), "
                 f"got {tuple(h.shape)}"

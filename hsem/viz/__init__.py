@@ -3,6 +3,7 @@
 from .blind import BlindTest, blind_test
 from .differences import difference
 from .film import Film
+from .live import Playground, playground
 from .picture import Picture, to_uint8
 from .published import publish
 from .show import anatomy, board, figure, grid, live_slider, slider, strip
@@ -12,6 +13,7 @@ __all__ = [
     "BlindTest",
     "Film",
     "Picture",
+    "Playground",
     "Table",
     "anatomy",
     "blind_test",
@@ -20,6 +22,7 @@ __all__ = [
     "figure",
     "grid",
     "live_slider",
+    "playground",
     "publish",
     "slider",
     "strip",

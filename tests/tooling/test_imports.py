@@ -27,6 +27,7 @@ LAYERS: tuple[set[str], ...] = (
     {"judges"},
     {"directions", "datasets", "photos"},
     {"diffusion", "network.hooks", "results"},
+    {"network.export"},
     {"unsupervised", "supervised"},
     {"evaluation"},
     {"viz"},

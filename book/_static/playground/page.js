@@ -1,0 +1,154 @@
+// The page of the playground: loads the runtime and the model when asked, and shows what the worker
+// draws. Plain scripts and no modules, so that the page also works when opened from disk.
+(function () {
+  "use strict";
+  const base = document.currentScript.src.replace(/playground\/page\.js.*$/, "");
+  const received = {};
+  window.hsemLive = (name, text) => { received[name] = unpack(text); };
+
+  // base64 of a gzip file -> ArrayBuffer
+  function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).arrayBuffer();
+  }
+
+  function script(name) {
+    return new Promise((resolve, reject) => {
+      const tag = document.createElement("script");
+      tag.src = base + "live/" + name;
+      tag.onload = () => resolve(tag.remove());
+      tag.onerror = () => reject(new Error(
+        "this copy of the book was built without the model (`make html` adds it)"));
+      document.head.append(tag);
+    });
+  }
+
+  function missing() {
+    if (typeof WebAssembly !== "object") return "WebAssembly";
+    if (typeof Worker !== "function") return "workers";
+    if (typeof DecompressionStream !== "function") return "DecompressionStream";
+    return null;
+  }
+
+  async function hasGPU(wanted) {
+    if (wanted === "wasm" || !navigator.gpu) return false;
+    const adapter = await navigator.gpu.requestAdapter().catch(() => null);
+    return Boolean(adapter && (wanted === "webgpu" || !(adapter.info || {}).isFallbackAdapter));
+  }
+
+  // The worker is made of the text of these functions: from disk it could load no script.
+  function makeWorker() {
+    const text = `const noise = (${hsemNoise})(), diffusion = (${hsemDiffusion})();
+      const directions = (${hsemDirections})(noise);
+      (${hsemWorker})(${hsemEngine}, noise, diffusion, directions);`;
+    return new Worker(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+  }
+
+  function threads() {
+    if (!window.crossOriginIsolated) return 1; // else there is no shared memory
+    return Math.min(navigator.hardwareConcurrency || 1, 8);
+  }
+
+  class Playground {
+    constructor(root) {
+      this.root = root;
+      this.wanted = hsemState.read(location.hash);
+      this.id = 0;
+      const start = root.querySelector("button");
+      const lacks = missing();
+      if (lacks) {
+        this.say(`This browser cannot run the model: it has no ${lacks}. The picture shows what ` +
+          "you would draw.");
+        return;
+      }
+      start.hidden = false;
+      if (this.wanted.seed !== undefined) {
+        start.textContent = `Start, with person ${this.wanted.seed} of this link`;
+      }
+      start.addEventListener("click", () => this.start(start));
+    }
+
+    say(text) { this.root.querySelector("[role=status]").textContent = text; }
+
+    async start(button) {
+      button.disabled = true;
+      this.wanted = hsemState.read(location.hash); // a link may have been pasted meanwhile
+      this.say("Loading the model …");
+      try {
+        let gpu = await hasGPU(this.wanted.on);
+        await script("model.js");
+        let loaded = await this.load(gpu).catch((error) => {
+          if (!gpu) throw error;
+          gpu = false;
+          return this.load(gpu); // a GPU that cannot: the processor can
+        });
+        this.where = gpu ? "the GPU" : loaded.threads > 1
+          ? `${loaded.threads} threads` : "one thread";
+        this.controls = hsemControls(this.root, loaded, this.wanted, () => this.draw());
+        window.addEventListener("hashchange", () => {
+          if (hsemState.write(this.controls.state()) !== location.hash) {
+            this.controls.set(hsemState.read(location.hash));
+            this.draw();
+          }
+        });
+        button.remove();
+        this.draw();
+        this.controls.focus();
+      } catch (error) {
+        button.disabled = false;
+        this.say(`The model could not be started: ${error.message}. The picture shows what ` +
+          "you would draw.");
+      }
+    }
+
+    async load(gpu) {
+      await script(gpu ? "webgpu.js" : "wasm.js");
+      const files = {};
+      for (const [name, promise] of Object.entries(received)) files[name] = await promise;
+      if (this.worker) this.worker.terminate();
+      this.worker = makeWorker();
+      const message = { kind: "load", id: 0, files, threads: threads(), gpu };
+      return new Promise((resolve, reject) => {
+        this.worker.onerror = (event) => reject(new Error(event.message || "no worker"));
+        this.worker.onmessage = ({ data }) => {
+          if (data.kind === "failed") return reject(new Error(data.message));
+          this.worker.onmessage = ({ data: news }) => this.hear(news);
+          return resolve({ ...data, threads: message.threads });
+        };
+        this.worker.postMessage(message);
+      });
+    }
+
+    draw() {
+      const state = this.controls.state();
+      history.replaceState(null, "", hsemState.write(state));
+      this.root.dataset.state = "drawing";
+      this.worker.postMessage({ kind: "draw", id: ++this.id, state });
+    }
+
+    hear(news) {
+      if (news.id !== this.id) return;
+      if (news.kind === "failed") {
+        this.say(`It failed: ${news.message}`);
+        this.root.dataset.state = "failed";
+      } else if (news.kind === "step") {
+        this.controls.progress(news.done, news.total);
+        if (news.pixels) this.controls.picture(news.which, news.pixels);
+      } else {
+        this.controls.show(news);
+        this.root.dataset.runs = JSON.stringify(news.runs);
+        this.root.dataset.seconds = news.seconds.toFixed(2);
+        this.root.dataset.state = "drawn";
+        this.controls.where(
+          `Drawn in ${news.seconds.toFixed(1)} s on ${this.where}: the encoder ran ` +
+          `${news.runs.encoder} times, the decoder ${news.runs.decoder} times.`);
+      }
+    }
+  }
+
+  window.addEventListener("DOMContentLoaded", () => {
+    const root = document.getElementById("hsem-playground");
+    if (root) root.playground = new Playground(root);
+  });
+})();
