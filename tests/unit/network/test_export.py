@@ -54,7 +54,7 @@ def tiny(
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_graphs_are_the_network(tiny: tuple[hsem.HSpaceUNet, Graphs], batch: int) -> None:
-    _, graphs = tiny
+    model, graphs = tiny
     x = torch.randn(batch, *model.image_shape, generator=torch.Generator().manual_seed(1))
     for t in (0, 500, 999):
         expected = model.output(*model.encode(x, t))
@@ -63,7 +63,7 @@ def test_graphs_are_the_network(tiny: tuple[hsem.HSpaceUNet, Graphs], batch: int
 
 
 def test_h_is_what_the_decoder_is_given(tiny: tuple[hsem.HSpaceUNet, Graphs]) -> None:
-    _, graphs = tiny
+    model, graphs = tiny
     x = torch.randn(1, *model.image_shape, generator=torch.Generator().manual_seed(1))
     given = graphs.run("encoder", x=x, t=np.array([300], dtype=np.float32))
     h, context = model.encode(x, 300)
@@ -76,7 +76,7 @@ def test_h_is_what_the_decoder_is_given(tiny: tuple[hsem.HSpaceUNet, Graphs]) ->
 
 def test_samples_are_those_of_hsem(tiny: tuple[hsem.HSpaceUNet, Graphs]) -> None:
     """With nothing but the graphs, the numbers of model.json, and equations 2 to 4."""
-    _, graphs = tiny
+    model, graphs = tiny
     alpha_bar = graphs.about["alpha_bar"]
     x, _ = hsem.draw_noise(tuple(graphs.about["image_shape"]), [7], 0)
     times = model.schedule(5).timesteps
