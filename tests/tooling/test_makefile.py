@@ -24,9 +24,15 @@ true
 def checkout(tmp_path: Path) -> Path:
     """A small book under our Makefile; programs write down how they were called."""
     folder = tmp_path / "a folder" / "hsem"
-    for name in ("_config.yml", "_toc.yml", "constraints.txt", "pyproject.toml", "hsem/a.py",
-                 "book/a.ipynb", "book/b.md", "book/_tools/execute.py", "book/_tools/assets.py",
-                 "book/_static/vendor/NOTICE.txt", ".venv/axe/axe.min.js"):  # fmt: skip
+    needed = [
+        path.relative_to(ROOT)
+        for room in ("hsem", "book/_tools", "book/_static")
+        for path in (ROOT / room).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    for name in (*needed, "_config.yml", "_toc.yml", "constraints.txt", "pyproject.toml",
+                 "book/a.ipynb", "book/b.md", "book/_static/vendor/NOTICE.txt",
+                 ".venv/axe/axe.min.js"):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"{name}\n", encoding="utf-8")
     shutil.copy(ROOT / "Makefile", folder)
