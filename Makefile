@@ -6,7 +6,11 @@ BIN      := $(VENV)/bin
 SPHINXOPTS ?=
 # one process per core is enough for small images; torch would otherwise start threads on top
 TEST_ENV := OMP_NUM_THREADS=1 TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1
-CELL_TIMEOUT ?= 300
+# seconds that one cell may take: no limit for a reader, whose machine may be slow or busy; the
+# tests have one, so that a cell that hangs is noticed
+CELL_TIMEOUT ?=
+TEST_TIMEOUT := $(or $(CELL_TIMEOUT),300)
+EXECUTE      := $(BIN)/python book/_tools/execute.py $(if $(CELL_TIMEOUT),--timeout $(CELL_TIMEOUT))
 WORKERS  ?= 2
 
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
@@ -68,24 +72,25 @@ setup-test: setup $(VENV)/.test $(VENV)/axe/axe.min.js  ## the same with what th
 book: setup $(EXECUTED) $(PAGES:%=_build/executed/%) $(FOLDERS:%=_build/executed/%)  ## run every chapter here, then build the pages
 	rm -rf _build/html
 	$(BIN)/jupyter-book build _build/executed --path-output . --all -q $(SPHINXOPTS)
-	@echo "The book is at $(abspath _build/html/index.html)"
+	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
 _build/executed/%.ipynb: %.ipynb $(LIBRARY) book/_tools/execute.py | setup
 	@mkdir -p $(@D)
-	$(BIN)/python book/_tools/execute.py --timeout $(CELL_TIMEOUT) --output $@ $<
+	$(EXECUTE) --output $@ $<
 
 $(PAGES:%=_build/executed/%): _build/executed/%: %
 	@mkdir -p $(@D)
 	cp $< $@
 
+# relative: make splits an absolute path at its spaces
 $(FOLDERS:%=_build/executed/%):
 	@mkdir -p $(@D)
-	ln -sfn $(abspath $(@:_build/executed/%=%)) $@
+	ln -sfn ../../../$(@:_build/executed/%=%) $@
 
 html: setup  ## build the pages from the stored outputs (seconds)
 	rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -q $(SPHINXOPTS)
-	@echo "The book is at $(abspath _build/html/index.html)"
+	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
 results: setup  ## compute again what the chapters load (minutes; after a change of the model)
 	for script in $(sort $(wildcard book/_tools/results/[a-z]*.py)); do $(BIN)/python $$script || exit 1; done
@@ -94,7 +99,7 @@ lab: setup $(VENV)/.lab  ## open the chapters in JupyterLab
 	$(BIN)/jupyter-lab book
 
 notebooks: setup  ## run chapters again and store their outputs (ONLY="book/hspace.ipynb" for one)
-	$(BIN)/python book/_tools/execute.py --timeout $(CELL_TIMEOUT) $(or $(ONLY),$(CHAPTERS))
+	$(EXECUTE) $(or $(ONLY),$(CHAPTERS))
 
 numbers: setup  ## write into the text what the stored chapters published
 	$(BIN)/python book/_tools/fill.py
@@ -103,7 +108,7 @@ numbers: setup  ## write into the text what the stored chapters published
 
 test: setup-test lint html  ## everything: ruff, mypy, pytest, and every chapter executed
 	$(TEST_ENV) $(BIN)/python -m pytest tests $(CHAPTERS) --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=$(CELL_TIMEOUT) -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)
+	  --nbval-cell-timeout=$(TEST_TIMEOUT) -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)
 
 lint: $(VENV)/.test  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -49,7 +49,7 @@ def read(path: Path) -> NotebookNode:
     return nb
 
 
-def execute(nb: NotebookNode, folder: Path, name: str, timeout: int) -> None:
+def execute(nb: NotebookNode, folder: Path, name: str, timeout: int | None) -> None:
     """Run all cells in a fresh kernel, with `folder` as the working directory."""
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     for cell in nb.cells:
@@ -200,7 +200,7 @@ def reachable(state: dict[str, Any], shown: list[str]) -> list[str]:
     return list(order)
 
 
-def run(source: Path, target: Path, timeout: int) -> str | None:
+def run(source: Path, target: Path, timeout: int | None) -> str | None:
     """Execute one notebook and write it; returns what went wrong, or None."""
     nb = read(source)
     started = time.perf_counter()
@@ -227,7 +227,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--output", type=Path, help="write here instead of in place")
-    parser.add_argument("--timeout", type=int, default=300, help="seconds per cell")
+    parser.add_argument("--timeout", type=int, help="seconds per cell; without it, no limit")
     args = parser.parse_args()
     if args.output and len(args.notebooks) != 1:
         parser.error("--output takes exactly one notebook")

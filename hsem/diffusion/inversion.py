@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from .schedule import Schedule, direction_to_xt
 
@@ -84,15 +85,18 @@ def invert(
     h_seq = torch.empty(n, t_count, *model.h_shape, **where)
     residual = torch.empty(n, t_count, **where)
     backwards = list(enumerate(schedule))[::-1]
+
+    def compute(which: slice) -> None:
+        bar.n = which.start * t_count
+        x = images[which].to(model.device)
+        for i, (t, a, a_prev) in backwards:
+            x, h, error = undo_step(model, x, t, a, a_prev, rounds=fixed_point)
+            h_seq[which, i], residual[which, i] = h.cpu(), rms(error).cpu()
+            bar.update(len(x))
+        x_T[which] = x.cpu()
+
     with tqdm(total=n * t_count, disable=not progress, unit="step", leave=False) as bar:
-        for start in range(0, n, batch_size):
-            which = slice(start, min(start + batch_size, n))
-            x = images[which].to(model.device)
-            for i, (t, a, a_prev) in backwards:
-                x, h, error = undo_step(model, x, t, a, a_prev, rounds=fixed_point)
-                h_seq[which, i], residual[which, i] = h.cpu(), rms(error).cpu()
-                bar.update(len(x))
-            x_T[which] = x.cpu()
+        Pieces(batch_size).run(n, compute)
     return Inversion(x_T, h_seq, schedule, residual)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..directions.edits import Edit, check_grid, rows
+from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from .schedule import Schedule, direction_to_xt, sigma
 
@@ -147,7 +148,7 @@ def sample(
     steps, schedule : T, spread as the model's scheduler says; or the exact noise levels
     eta, edit, asyrp : see `sample_steps`
     record : any of "h", "x", "eps", "x0", "delta_h"
-    batch_size : samples computed at once; changes the speed and the memory, not the result
+    batch_size : samples computed at once (fewer where CUDA memory runs out); not of the result
     progress : show a bar
 
     Returns
@@ -187,19 +188,20 @@ def sample(
             out[name] = value.new_empty((n, *axes))
         out[name][which if i is None else (which, i)] = value
 
+    def compute(which: slice) -> None:
+        bar.n = which.start * schedule.steps  # a piece that did not fit comes again
+        x, noise = _noise(model, seeds, x_T, z, schedule, etas, which)
+        keep("x_T", which, x)
+        part = rows(edit, which, n)
+        for step in sample_steps(model, schedule, x, eta=etas, z=noise, edit=part, asyrp=asyrp):
+            for name in record:
+                if (value := getattr(step, name)) is not None:
+                    keep(f"{name}_seq", which, value, step.i)
+            bar.update(len(x))
+        keep("images", which, step.x)
+
     with tqdm(total=n * schedule.steps, disable=not progress, unit="step", leave=False) as bar:
-        for start in range(0, n, batch_size):
-            which = slice(start, min(start + batch_size, n))
-            x, noise = _noise(model, seeds, x_T, z, schedule, etas, which)
-            keep("x_T", which, x)
-            part = rows(edit, which, n)
-            for step in sample_steps(model, schedule, x, eta=etas, z=noise, edit=part, asyrp=asyrp):
-                for name in record:
-                    value = getattr(step, name)
-                    if value is not None:
-                        keep(f"{name}_seq", which, value, step.i)
-                bar.update(len(x))
-            keep("images", which, step.x)
+        Pieces(batch_size).run(n, compute)
     return Samples(
         seeds=seeds, eta=etas, schedule=schedule, given_z=z, edit=edit, asyrp=asyrp, **out
     )

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..network.memory import Pieces
 from .prompts import CELEBA_NAMES
 
 POSE_NAMES = ("yaw", "pitch", "roll")
@@ -49,7 +50,7 @@ def scores_of(scorer: Scorer, images: Tensor, *, batch_size: int = 64) -> Tensor
     ----------
     images : (n, 3, H, W), floating point, nominally in [-1, 1]; clipped to it first, since a
         scorer should see what a viewer would see
-    batch_size : pictures scored at once
+    batch_size : pictures scored at once; halved where the memory of a CUDA device runs out
 
     Returns
     -------
@@ -65,9 +66,9 @@ def scores_of(scorer: Scorer, images: Tensor, *, batch_size: int = 64) -> Tensor
     if not images.is_floating_point():
         raise TypeError(f"images must be floats in [-1, 1], got {images.dtype}; use x / 127.5 - 1")
     names = names_of(scorer)
-    out = []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size].clamp(-1, 1)
+
+    def score(which: slice) -> Tensor:
+        batch = images[which].clamp(-1, 1)
         scores = torch.as_tensor(scorer(batch), dtype=torch.float64, device="cpu").detach()
         if tuple(scores.shape) != (len(batch), len(names)):
             raise ValueError(
@@ -80,8 +81,9 @@ def scores_of(scorer: Scorer, images: Tensor, *, batch_size: int = 64) -> Tensor
                 f"{label_of(scorer)} returns infinite scores for {bad}; "
                 "return NaN where there is no answer, or clip the scores"
             )
-        out.append(scores)
-    return torch.cat(out)
+        return scores
+
+    return torch.cat(Pieces(batch_size).run(len(images), score))
 
 
 def names_of(scorer: Scorer) -> tuple[str, ...]:

@@ -1,18 +1,84 @@
-"""How much memory a computation needs at once, counted in tensors: the same on every machine."""
+"""How much memory a computation needs at once, and what to do where there is less."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+from warnings import warn
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+T = TypeVar("T")
+
+
+class Pieces:
+    """Work on pieces of a batch, which are halved where the memory of a CUDA device runs out.
+
+    Parameters
+    ----------
+    size : entries of a piece, at most
+    name : how the caller's argument is called, for the warning
+
+    Attributes
+    ----------
+    size : the same, or what it has become
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, when a piece did not fit.
+
+    Examples
+    --------
+    >>> Pieces(2).run(5, lambda which: (which.start, which.stop))
+    [(0, 2), (2, 4), (4, 5)]
+    """
+
+    def __init__(self, size: int, name: str = "batch_size") -> None:
+        self.size, self.name, self._warned = size, name, False
+
+    def run(self, n: int, task: Callable[[slice], T]) -> list[T]:
+        """What `task` gives for slices that cover 0..n-1 in turn; it may be called twice for one.
+
+        Raises
+        ------
+        torch.cuda.OutOfMemoryError
+            If a single entry does not fit. All other errors are passed on at once.
+        """
+        results: list[T] = []
+        start = 0
+        while start < n:
+            which = slice(start, min(start + self.size, n))
+            tried = which.stop - start
+            try:
+                results.append(task(which))
+            except torch.cuda.OutOfMemoryError:
+                if tried == 1:
+                    raise
+            else:
+                start = which.stop
+                continue
+            # Only here the traceback is gone, which kept all tensors of the task alive.
+            torch.cuda.empty_cache()
+            self.size = tried // 2
+            if not self._warned:
+                self._warned = True
+                warn(
+                    f"the device has no memory for {self.name}={tried}; going on with {self.size} "
+                    f"and less. The result is the same up to rounding; give {self.name} a smaller "
+                    "value to save the attempts",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+        return results
+
 
 def peak_bytes(task: Callable[[], Any]) -> int:
-    """Largest number of bytes alive at once in tensors that `task` makes.
+    """Largest number of bytes alive at once in tensors that `task` makes: equal on every machine.
 
     Counts what torch operations return, gradients included, from when they return it until it is
     freed. Scratch space within one operation, and what existed before, is not counted.

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..diffusion.sampling import checked_eta, checked_seeds, sample
+from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule
 from ..directions.direction import provenance_of
 from ..files import check_writable
+from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from .pca import HSpacePCA
 
@@ -37,7 +38,8 @@ def harvest(
     ----------
     seeds : one integer per sample; the paper uses thousands
     steps, schedule, eta : see `sample`
-    batch_size : samples generated, and learned from, at a time; the result depends on it a little
+    batch_size : samples generated, and learned from, at a time; the result depends on it a little.
+        Halved, with a warning, where the memory of a CUDA device runs out.
     pca : an unfitted `HSpacePCA` with the settings to use; None takes its defaults
     scorer : applied to the images as well, (b, 3, H, W) to (b, a), such as an attribute
         classifier; the results let components be named by measurement
@@ -75,6 +77,17 @@ def harvest(
     if checkpoint is not None and Path(checkpoint).is_file():
         _resume(pca, checkpoint, seeds, batch_size, scorer is not None, model.device)
     done = pca.n_samples_seen_
+    learning, scoring = Pieces(batch_size), Pieces(batch_size)
+
+    def learn(samples: Samples) -> None:
+        h_seq = samples.h_seq
+        assert h_seq is not None
+        learning.run(len(h_seq), lambda which: pca.partial_fit(h_seq[which].to(model.device)))
+
+    @torch.no_grad()
+    def score(images: Tensor, scorer: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat(scoring.run(len(images), lambda which: scorer(images[which]).cpu()))
+
     with tqdm(total=len(seeds), initial=done, disable=not progress, unit="sample") as bar:
         for start in range(done, len(seeds), batch_size):
             stop = min(start + batch_size, len(seeds))
@@ -82,13 +95,10 @@ def harvest(
                 model, seeds[start:stop], schedule=schedule, eta=eta, batch_size=batch_size,
                 progress=False,
             )  # fmt: skip
-            assert samples.h_seq is not None
-            pca.partial_fit(samples.h_seq.to(model.device))
+            learn(samples)
             pca.seeds_ = torch.tensor(seeds[:stop], dtype=torch.long, device="cpu")
             if scorer is not None:
-                with torch.no_grad():
-                    new = scorer(samples.images).detach().cpu()
-                old = pca.attributes_
+                new, old = score(samples.images, scorer), pca.attributes_
                 pca.attributes_ = new if old is None else torch.cat([old, new])
             if checkpoint is not None:
                 pca.save(checkpoint)

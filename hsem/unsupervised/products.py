@@ -17,6 +17,8 @@ from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointError
 
+from ..network.memory import Pieces
+
 Function = Callable[[Tensor], Tensor]
 Products = Literal["auto", "vjp", "jvp"]
 
@@ -34,7 +36,8 @@ class JacobianProducts:
         core a J v took 49 ms that way, 163 ms in forward mode (67 each for eight at once), where
         f takes 43 ms.
     chunk : columns in one pass, which bounds the memory. None takes 1 on a CPU, where more were
-        measured to gain nothing, and all at once elsewhere.
+        measured to gain nothing, and all at once elsewhere. Halved, with a warning, where the
+        memory of a CUDA device runs out.
 
     Attributes
     ----------
@@ -68,7 +71,7 @@ class JacobianProducts:
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk must be at least 1 column, got {chunk}")
         self.f, self.forward_mode = f, products == "jvp"
-        self.chunk = chunk or (1 if h.device.type == "cpu" else h.numel())
+        self._pieces = Pieces(chunk or (1 if h.device.type == "cpu" else h.numel()), "chunk")
         self.pushed = self.pulled = 0
         self.h = h.detach().clone().requires_grad_()
         convolutions = nullcontext() if self.forward_mode else FrozenConvolutions()
@@ -89,10 +92,9 @@ class JacobianProducts:
         if not self.forward_mode:
             return self._transposed(self.jtu, self.u, v)
         point = self.h.detach()
+        columns = torch.func.vmap(lambda x: torch.func.jvp(self.f, (point,), (x,))[1])
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            return torch.func.vmap(
-                lambda x: torch.func.jvp(self.f, (point,), (x,))[1], chunk_size=self.chunk
-            )(v)
+            return torch.cat(self._pieces.run(len(v), lambda which: columns(v[which])))
 
     def pull(self, u: Tensor) -> Tensor:
         """Jᵀ u, from (b, *y.shape) to (b, *h.shape)."""
@@ -101,16 +103,18 @@ class JacobianProducts:
 
     def _transposed(self, output: Tensor, source: Tensor, stack: Tensor) -> Tensor:
         """(d output / d source)ᵀ times each tensor of the stack."""
-        results = []
-        for part in stack.split(self.chunk):
+
+        def multiplied(which: slice) -> Tensor:
+            part = stack[which]
             many = len(part) > 1
             with _explained():
                 (result,) = torch.autograd.grad(
                     output, source, part if many else part[0],
                     retain_graph=True, is_grads_batched=many,
                 )  # fmt: skip
-            results.append(result if many else result[None])
-        return torch.cat(results)
+            return result if many else result[None]
+
+        return torch.cat(self._pieces.run(len(stack), multiplied))
 
 
 @contextmanager

@@ -109,8 +109,8 @@ class Renderer:
         os.environ.setdefault("LP_NUM_THREADS", "1")
         import moderngl  # here, so that everything else works without a renderer
 
-        self.gl = moderngl
-        self.context = c = moderngl.create_context(standalone=True, backend="egl", require=330)
+        self.gl: Any = moderngl  # whose own types know neither `backend` nor half of the rest
+        self.context = c = self.gl.create_context(standalone=True, backend="egl", require=330)
         self.size, self.labels = size, labels
         extra = "#define LABELS\n" if labels else ""
         self.programs = {
@@ -129,7 +129,7 @@ class Renderer:
         self.developed = c.texture((size, size), 3)
         self._screen = c.framebuffer([self.developed])
         self.shadow = self._depth_texture(shadow)
-        self.shadow.filter = (moderngl.LINEAR, moderngl.LINEAR)
+        self.shadow.filter = (self.gl.LINEAR, self.gl.LINEAR)
         self._shadow_target = c.framebuffer(depth_attachment=self.shadow)
         self._textures: dict[tuple[Path, int], tuple[Any, np.ndarray]] = {}
         self.white = self.texture(np.full((4, 4, 4), 255, np.uint8))
