@@ -26,9 +26,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from threading import local
+from threading import Lock, local
 from typing import Any
 
 import torch
@@ -196,9 +196,7 @@ def _watched(unet: nn.Module | HSpaceUNet, use: Any, half: str | None) -> Iterat
             _check_doubled(kwargs["sample"] if "sample" in kwargs else args[0], half)
 
     def after(_: nn.Module, __: tuple[Any, ...], h: Tensor) -> Tensor | None:
-        if (
-            getattr(current, "t", None) is None
-        ):  # the middle block was called by hand, for example by model.encode
+        if getattr(current, "t", None) is None:  # called by hand, for example by model.encode
             raise RuntimeError(
                 "the middle block ran outside of its network, so the timestep is unknown; hooks "
                 "are for stock pipelines, with encode and decode use hsem.sample(edit=...)"
@@ -221,11 +219,35 @@ def _watched(unet: nn.Module | HSpaceUNet, use: Any, half: str | None) -> Iterat
             handle.remove()
 
 
-def _as_written() -> AbstractContextManager[Any]:
-    """Compiled networks run as they are written: what was compiled before knows no hook of ours."""
-    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes a second
-        return nullcontext()
-    return torch.compiler.set_stance("force_eager")
+class _AsWritten:
+    """Compiled networks run as they are written: what was compiled before knows no hook of ours.
+
+    One for all blocks, as they may end in another order than they began, or in other threads:
+    the first sets torch's stance, the last restores it.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.blocks, self.stance = Lock(), 0, ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        if "torch._dynamo" not in sys.modules:  # nothing is compiled, and its import takes a second
+            yield
+            return
+        with self.lock:
+            if not self.blocks:
+                self.stance.enter_context(torch.compiler.set_stance("force_eager"))
+            self.blocks += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.blocks -= 1
+                if not self.blocks:
+                    self.stance.close()
+
+
+_as_written = _AsWritten()
 
 
 def _one_timestep(given: Any) -> int:

@@ -240,7 +240,16 @@ class HSpaceUNet:
             twin = UNet2DModel.from_config(self.unet.config).eval()
             shapes = []
             twin.mid_block.register_forward_hook(lambda _, __, out: shapes.append(out.shape))
-            twin(torch.empty(1, *self.image_shape, device="meta", dtype=twin.dtype), 0)
+            x = torch.empty(1, *self.image_shape, device="meta", dtype=twin.dtype)
+            try:
+                twin(x, 0)
+            except RuntimeError as error:
+                halved = 2 ** (len(twin.down_blocks) - 1)
+                raise ValueError(
+                    f"{self.name!r} cannot run on pictures of its sample_size={tuple(x.shape[2:])}:"
+                    f" its {len(twin.down_blocks)} levels halve each side, so both should be "
+                    f"multiples of {halved} ({error})"
+                ) from error
         _, c, h, w = shapes[0]
         return c, h, w
 

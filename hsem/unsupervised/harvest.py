@@ -124,7 +124,7 @@ def _resume(
 
     old_seeds = [] if saved.seeds_ is None else saved.seeds_.tolist()
     same = {
-        "the settings of the PCA": saved.settings() == pca.settings(),
+        "the settings of the PCA": saved.get_params() == pca.get_params(),
         "model, eta or batch_size": without_versions(saved.provenance_)
         == without_versions(pca.provenance_),
         "timesteps": saved.timesteps_ == pca.timesteps_,

@@ -83,7 +83,7 @@ def from_array(array: Any, size: Size | None = None) -> Tensor:
     values = torch.as_tensor(np.asarray(array), dtype=torch.float64, device="cpu")
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
-    if values.ndim == 3 and 3 in (values.shape[0], values.shape[2]):
+    if values.ndim == 3 and {values.shape[0], values.shape[2]} & {2, 3, 4}:  # with transparency
         raise ValueError(
             f"array is a colour picture of shape {tuple(values.shape)}, and a mask is (H, W); take "
             'one channel, array[..., 0], or grey, PIL.Image.open(path).convert("L")'

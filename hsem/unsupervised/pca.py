@@ -21,17 +21,13 @@ from ..directions.direction import Direction
 from ..files import read_tensors, save_tensors
 from ..reading import checked, refusing
 from .alignment import Alignment, align_components, score_correlations
+from .estimator import Estimator, NotFitted
 from .incremental import IncrementalPCA
 
 FORMAT = "hsem-pca/1"
-SETTINGS = ("n_components", "joint", "extra", "keep_scores")
 
 
-class NotFitted(RuntimeError, AttributeError):
-    """Nothing was learned yet: an error for callers, and for `hasattr` a missing attribute."""
-
-
-class HSpacePCA:
+class HSpacePCA(Estimator):
     """Incremental PCA of bottleneck activations, with scikit-learn's contract.
 
     Parameters
@@ -93,19 +89,8 @@ class HSpacePCA:
         self._shape: tuple[int, ...] = ()  # (T, C, h, w)
         self._state: IncrementalPCA | None = None
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings, by the names of the constructor."""
-        return {name: getattr(self, name) for name in SETTINGS}
-
-    def set_params(self, **settings: Any) -> HSpacePCA:
-        """Change settings. What was learned stays; learn again for them to have an effect."""
-        unknown = sorted(set(settings) - set(SETTINGS))
-        if unknown:
-            raise ValueError(f"HSpacePCA has no setting {unknown}; it has {', '.join(SETTINGS)}")
-        checked = HSpacePCA(**{**self.get_params(), **settings})
-        for name in settings:
-            setattr(self, name, getattr(checked, name))
-        return self
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.n_samples_seen_ > self.n_components
 
     # ------------------------------------------------------------------------------- learning
 
@@ -127,8 +112,7 @@ class HSpacePCA:
         How samples are cut into batches has a small influence on the result, as always with
         incremental PCA: larger batches lose less and take more memory.
         """
-        h_seqs = h_seqs if isinstance(h_seqs, Tensor) else torch.from_numpy(np.asarray(h_seqs))
-        self._check(h_seqs)
+        h_seqs = self._checked(h_seqs)
         x = h_seqs.flatten(2)
         state = self._state or IncrementalPCA.empty(x, self.joint)
         extra = self.n_components if self.extra is None else self.extra
@@ -136,7 +120,8 @@ class HSpacePCA:
         self._shape = tuple(h_seqs.shape[1:])
         return self
 
-    def _check(self, h_seqs: Tensor) -> None:
+    def _checked(self, h_seqs: Tensor) -> Tensor:
+        h_seqs = h_seqs if isinstance(h_seqs, Tensor) else torch.from_numpy(np.asarray(h_seqs))
         if h_seqs.ndim != 5 or not len(h_seqs) or not h_seqs.is_floating_point():
             raise ValueError(
                 "h_seqs must be floating point of shape (n, T, C, h, w) with n of at least 1, got "
@@ -149,6 +134,7 @@ class HSpacePCA:
             )
         if not bool(torch.isfinite(h_seqs).all()):
             raise ValueError("h_seqs holds values that are NaN or infinite")
+        return h_seqs
 
     # ---------------------------------------------------------------------------- what it knows
 
@@ -208,7 +194,7 @@ class HSpacePCA:
     def transform(self, h_seqs: Tensor) -> Tensor:
         """Coordinates along `components_`: (n, T, C, h, w) to (n, k, T), or (n, k, 1) if joint."""
         components = self.components_
-        self._check(h_seqs)
+        h_seqs = self._checked(h_seqs)
         centred = (h_seqs.to(components) - self.mean_).flatten(2)
         scores = torch.einsum("ntd,ktd->nkt", centred, components.flatten(2))
         return scores.sum(dim=2, keepdim=True) if self.joint else scores
@@ -216,6 +202,7 @@ class HSpacePCA:
     def inverse_transform(self, scores: Tensor) -> Tensor:
         """What coordinates stand for: (n, k, T), or (n, k, 1) if joint, to (n, T, C, h, w)."""
         components = self.components_
+        scores = scores if isinstance(scores, Tensor) else torch.from_numpy(np.asarray(scores))
         shape = (len(components), 1 if self.joint else self._shape[0])
         if scores.ndim != 3 or tuple(scores.shape[1:]) != shape:
             raise ValueError(
@@ -323,7 +310,7 @@ class HSpacePCA:
         if self._state is None:
             raise RuntimeError("there is nothing to save before the first partial_fit")
         about = {
-            "settings": self.settings(),
+            "settings": self.get_params(),
             "n": self._state.n,
             "shape": self._shape,
             "timesteps": self.timesteps_,
@@ -332,11 +319,6 @@ class HSpacePCA:
         tensors = self._state.tensors()
         tensors |= {k: x for k in ("seeds_", "attributes_") if (x := getattr(self, k)) is not None}
         save_tensors(path, tensors, {"format": FORMAT, "about": json.dumps(about)})
-
-    def settings(self) -> dict[str, Any]:
-        """What the constructor was given."""
-        names = ("n_components", "joint", "extra", "keep_scores")
-        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> HSpacePCA:

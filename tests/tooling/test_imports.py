@@ -20,7 +20,8 @@ LAYERS: tuple[set[str], ...] = (
     },
     {
         "unsupervised.products", "unsupervised.search", "unsupervised.jacobian",
-        "unsupervised.incremental", "unsupervised.alignment", "evaluation.manifold",
+        "unsupervised.incremental", "unsupervised.alignment", "unsupervised.estimator",
+        "evaluation.manifold",
         "evaluation.stability",
     },
     {"network.unet", "network.weights", "network.models"},

@@ -132,6 +132,27 @@ def test_nested_blocks_close_in_any_order(net: nn.Module) -> None:
     assert not hooks(net) and torch.equal(called(net), plain)
 
 
+@pytest.mark.usefixtures("no_compiled_code")
+def test_compiled_networks_are_compiled_again_afterwards() -> None:
+    compilations: list[int] = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        compilations.append(1)
+        return graph.forward
+
+    run = torch.compile(lambda x: x + 1, backend=backend)
+    blocks = [hsem.record_h(hsem.tiny_unet(seed)) for seed in range(3)]
+    for block in blocks:
+        block.__enter__()
+    run(X)
+    assert not compilations  # control: not within the blocks
+    for block in blocks:  # the first one first
+        with pytest.raises(RuntimeError, match="not called"):
+            block.__exit__(None, None, None)
+    run(X)
+    assert compilations
+
+
 def test_a_generator_that_is_dropped_half_way(net: nn.Module) -> None:
     def frames() -> Iterator[Tensor]:
         with hsem.edit_h(net, doubled, [500]):

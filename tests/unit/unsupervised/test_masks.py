@@ -207,7 +207,7 @@ def test_masks_of_images_are_accepted_with_leading_ones():
     assert masks.checked_mask(torch.ones(1, 1, 4, 4, dtype=torch.bool), (4, 4)).shape == (4, 4)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 3), (3, 8, 8)])
+@pytest.mark.parametrize("shape", [(8, 8, 3), (3, 8, 8), (8, 8, 4), (8, 8, 2)])
 def test_a_colour_picture_is_no_mask_and_the_remedy_is_told(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"colour picture.*convert\(\"L\"\)"):
         masks.from_array(np.ones(shape))

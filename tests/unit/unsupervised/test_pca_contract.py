@@ -6,6 +6,11 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
 
 from hsem import HSpacePCA
 
@@ -68,3 +73,32 @@ def test_there_and_back_as_scikit_learn(h_seqs: torch.Tensor, joint: bool) -> No
     assert not torch.allclose(back, h_seqs)  # control: five components are not all
     with pytest.raises(ValueError, match="as `transform` gives them"):
         pca.inverse_transform(scores[:, :2])
+
+
+def test_scikit_learn_knows_when_it_is_fitted(h_seqs: torch.Tensor) -> None:
+    pca = HSpacePCA(3).partial_fit(h_seqs[:3])  # three samples span two components
+    with pytest.raises(NotFittedError):
+        check_is_fitted(pca)
+    check_is_fitted(pca.partial_fit(h_seqs[3:]))
+
+
+def test_settings_can_be_searched(h_seqs: torch.Tensor) -> None:
+    """What was learned with other settings is forgotten: it would be read in a wrong way."""
+    pca = HSpacePCA().fit(h_seqs)
+    for setting in ParameterGrid({"n_components": [2, 3], "joint": [False, True]}):
+        assert not hasattr(pca.set_params(**setting), "components_")
+        scores = pca.fit(h_seqs).transform(h_seqs)
+        assert torch.equal(scores, HSpacePCA(**setting).fit_transform(h_seqs))
+        assert hasattr(pca.set_params(**setting), "components_")  # control: nothing was changed
+
+
+def test_numpy_and_a_pipeline(h_seqs: torch.Tensor) -> None:
+    pca = HSpacePCA(2).fit(h_seqs.numpy())
+    scores = pca.transform(h_seqs.numpy())
+    assert torch.equal(scores, pca.transform(h_seqs))
+    assert torch.equal(pca.inverse_transform(scores.numpy()), pca.inverse_transform(scores))
+    pipeline = make_pipeline(FunctionTransformer(lambda h: 2 * h), HSpacePCA(2))
+    torch.testing.assert_close(
+        pipeline.fit_transform(h_seqs), HSpacePCA(2).fit_transform(2 * h_seqs)
+    )
+    assert "HSpacePCA" in repr(pipeline) and not hasattr(clone(pipeline)[1], "components_")
