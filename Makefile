@@ -20,7 +20,7 @@ FOLDERS  := $(filter-out book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test book html results test lab lint format notebooks numbers address clean distclean
+.PHONY: help setup setup-test book html results test lab live lint format notebooks numbers address clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -94,6 +94,10 @@ html: setup  ## build the pages from the stored outputs (seconds)
 
 results: setup  ## compute again what the chapters load (minutes; after a change of the model)
 	for script in $(sort $(wildcard book/_tools/results/[a-z]*.py)); do $(BIN)/python $$script || exit 1; done
+
+live: setup $(VENV)/.lab  ## open the playground in JupyterLab, for any model
+	$(BIN)/python book/_tools/live_notebook.py _build/live/playground.ipynb
+	$(BIN)/jupyter-lab _build/live/playground.ipynb
 
 lab: setup $(VENV)/.lab  ## open the chapters in JupyterLab
 	$(BIN)/jupyter-lab book
