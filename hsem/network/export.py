@@ -107,8 +107,8 @@ def export_onnx(
     twin = copy.copy(model)
     twin.unet = nn.Module.to(copy.deepcopy(model.unet), "cpu", torch.float32)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, *model.image_shape, generator=generator)
-    t = torch.tensor([1.0, len(model.alpha_bar) // 2])
+    x = torch.randn(2, *model.image_shape, generator=generator, dtype=torch.float32, device="cpu")
+    t = torch.tensor([1.0, len(model.alpha_bar) // 2], dtype=torch.float32, device="cpu")
     encoder, decoder = Encoder(twin), Decoder(twin)
     with torch.no_grad():
         h, t_emb, *skips = encoder(x, t)

@@ -129,7 +129,9 @@ class Playground(widgets.VBox):
             generator = torch.Generator().manual_seed(self.random_seed.value)
             control = random_like(self.directions[self.random_like.value], generator)
             terms.append(add(control.resampled(grid), self.random.value))
-        mask = torch.tensor([float(cell.value) for cell in self.cells])
+        mask = torch.tensor(
+            [float(cell.value) for cell in self.cells], dtype=torch.float32, device="cpu"
+        )
         if not terms or not mask.any():
             return None
         first, last = self.window.value
