@@ -109,9 +109,6 @@ class Annotation:
             if str(tag) != FORMAT:
                 raise ValueError(f"format is {str(tag)!r}, expected {FORMAT!r}")
             text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
-            text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
-            text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
-            text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
             about = json.loads(str(text))
             checked("eta", np.array(about["eta"], float), len(about["timesteps"]))
             table = cls(
