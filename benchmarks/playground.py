@@ -27,7 +27,8 @@ from tests.browser.chromium import FLAGS, find_or_install  # noqa: E402
 HTML = ROOT / "_build/html"
 DATA = "document.getElementById('hsem-playground').dataset"
 DRAWN = f"{DATA}.state === 'drawn'"
-PREVIEW = "document.querySelector('#hsem-playground progress')?.value > 0"
+BAR = "document.querySelector('#hsem-playground progress')"
+PREVIEW = f"{BAR} && {BAR}.value > 0 && {BAR}.value < {BAR}.max"
 
 
 class Isolated(SimpleHTTPRequestHandler):
