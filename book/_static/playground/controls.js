@@ -205,7 +205,7 @@ function hsemControls(root, loaded, wanted, changed) {
     if (column.binary) return `${Math.round(100 * value)} %`;
     const digits = column.unit === "degrees" || column.unit === "years" ? 0 : 2;
     const text = value.toFixed(digits).replace(/^-(0(\.0+)?)$/, "$1").replace("-", "−");
-    return column.unit ? `${text} ${column.unit}` : text;
+    return text + (column.unit === "degrees" ? "°" : column.unit && ` ${column.unit}`);
   }
 
   function show({ before, after }) {

@@ -93,6 +93,7 @@
           }
         });
         button.remove();
+        this.say("Drawing …");
         this.draw();
         this.controls.focus();
       } catch (error) {

@@ -29,6 +29,7 @@ function hsemWorker(makeEngine, noise, diffusion, directions) {
     const options = {
       executionProviders: [gpu ? "webgpu" : "wasm"],
       graphOptimizationLevel: "all",
+      logSeverityLevel: 3, // errors
     };
     const session = (name) => files[name] &&
       ort.InferenceSession.create(new Uint8Array(files[name]), options);
