@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
+from warnings import warn
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from tqdm.auto import tqdm
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from .schedule import Schedule, direction_to_xt
+
+DONE, VISIBLE = 1e-4, 0.01  # residuals: good enough to stop, and more than one grey level
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,8 @@ class Inversion:
     h_seq : (b, T, C, h, w), the bottleneck along the way, index 0 is the noisiest
     schedule : the levels used
     residual : (b, T), how far (RMS over the image) step i lands from where it should, by a fresh
-        evaluation of the network; zero would be an exact inversion
+        evaluation of the network; zero would be an exact inversion, and one grey level of 256 is
+        0.008
 
     All tensors are on the CPU.
     """
@@ -47,7 +51,7 @@ def invert(
     *,
     steps: int = 50,
     schedule: Schedule | None = None,
-    fixed_point: int = 0,
+    fixed_point: int = 10,
     batch_size: int = 16,
     progress: bool = True,
 ) -> Inversion:
@@ -57,8 +61,14 @@ def invert(
     ----------
     images : (b, 3, H, W) in [-1, 1]
     steps, schedule : T, spread as the model's scheduler says; or the exact noise levels
-    fixed_point : rounds of refinement at each step; 0 is plain DDIM inversion
+    fixed_point : rounds of refinement at each step, at most; 0 is plain DDIM inversion, which
+        does not lead back: on the packaged portraits it is off by half of what two people differ
     batch_size, progress : as for `sample`
+
+    Warns
+    -----
+    UserWarning
+        If the rounds did not suffice for some images, or all pixels are in [0, 1].
 
     Notes
     -----
@@ -69,11 +79,14 @@ def invert(
     where v is the velocity the network predicts, directly or by way of eps. The unknown x stands
     on both sides, so we solve x = (x_prev + sin(d) v(x, t)) / cos(d) by iteration, starting
     from x = x_prev. The first round, v(x_prev, t), is plain DDIM inversion; each round of
-    `fixed_point` evaluates v at the current answer. Since d is small this contracts, where the
-    same iteration written with eps stalls: near pure noise eps is x itself.
+    `fixed_point` evaluates v at the current answer. (Written with eps the same iteration stalls:
+    near pure noise eps is x itself.) This contracts where d is small and v is smooth, slowly or
+    not at all in the first and last steps of a coarse grid, so from the second round on the last
+    two answers are extrapolated to where the error would vanish (Anderson's method, depth one).
+    Of all answers the one with the smallest `residual` counts, so more rounds never harm, and an
+    image is done once its residual is below 1e-4, whatever its neighbours in the batch are.
 
-    The network runs (fixed_point + 2) * T times; the last run of each step records h and measures
-    `residual` at the answer, and is not used to improve it.
+    The network runs at most (fixed_point + 2) * T times.
     """
     if fixed_point < 0:
         raise ValueError(f"fixed_point counts rounds of refinement, got {fixed_point}")
@@ -90,29 +103,78 @@ def invert(
         bar.n = which.start * t_count
         x = images[which].to(model.device)
         for i, (t, a, a_prev) in backwards:
-            x, h, error = undo_step(model, x, t, a, a_prev, rounds=fixed_point)
-            h_seq[which, i], residual[which, i] = h.cpu(), rms(error).cpu()
+            answer = undo_step(model, x, t, a, a_prev, rounds=fixed_point)
+            h_seq[which, i], residual[which, i] = answer.h.cpu(), answer.residual.cpu()
+            x = answer.x
             bar.update(len(x))
         x_T[which] = x.cpu()
 
     with tqdm(total=n * t_count, disable=not progress, unit="step", leave=False) as bar:
         Pieces(batch_size).run(n, compute)
+    if fixed_point:
+        _warn_unsolved(residual, schedule)
     return Inversion(x_T, h_seq, schedule, residual)
+
+
+class Answer(NamedTuple):
+    """The x at the level before a step, its h, and how far the step lands off, (b,)."""
+
+    x: Tensor
+    h: Tensor
+    residual: Tensor
+
+    def or_better(self, other: Answer) -> Answer:
+        """For each image that is not yet done, the better of the two."""
+        new = (self.residual > DONE) & (other.residual < self.residual)
+        return Answer(*(
+            torch.where(new.view(-1, *[1] * (a.ndim - 1)), b, a)
+            for a, b in zip(self, other, strict=True)
+        ))  # fmt: skip
 
 
 def undo_step(
     model: HSpaceUNet, x_prev: Tensor, t: int, a: float, a_prev: float, rounds: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The x at level `a` that one DDIM step takes to `x_prev`, its h, and the remaining error."""
+) -> Answer:
+    """Find the x at level `a` that one DDIM step takes to `x_prev`."""
     cos_d = sqrt(a * a_prev) + sqrt((1 - a) * (1 - a_prev))
-    x = x_prev
+    x, best, before = x_prev, None, None
     for k in range(rounds + 2):
         h, context = model.encode(x, t)
         eps, x0 = model.predict(h, context)
         error = x_prev - (sqrt(a_prev) * x0 + direction_to_xt(eps, a_prev, 0.0))  # eq. 2
-        if k <= rounds:
-            x = x + error / cos_d  # the iteration above, for any kind of prediction
-    return x, h, error
+        if k:
+            answer = Answer(x, h, rms(error))
+            best = answer if best is None else best.or_better(answer)
+            if bool((best.residual <= DONE).all()):
+                break
+        step = error / cos_d  # the iteration above, for any kind of prediction
+        following = x + step if before is None else _extrapolated(x, step, *before)
+        before = (x, step) if k else None
+        x = following
+    assert best is not None
+    return best
+
+
+def _extrapolated(x: Tensor, step: Tensor, x_before: Tensor, step_before: Tensor) -> Tensor:
+    """The next x if the step changed along the last two answers as it did between them."""
+    change = (step - step_before).flatten(1)
+    size = change.square().sum(dim=1).clamp(min=torch.finfo(x.dtype).tiny)
+    weight = (change * step.flatten(1)).sum(dim=1) / size
+    return x + step - weight.view(-1, 1, 1, 1) * (x - x_before + step - step_before)
+
+
+def _warn_unsolved(residual: Tensor, schedule: Schedule) -> None:
+    worst, where = residual.max(dim=1)
+    unsolved = torch.nonzero(~(worst <= VISIBLE)).flatten().tolist()
+    if unsolved:
+        k = max(unsolved, key=lambda k: float(worst[k].nan_to_num(torch.inf)))
+        warn(
+            f"images {unsolved} of {len(worst)} were not inverted: image {k} is off by "
+            f"{float(worst[k]):.3g} at t = {schedule.timesteps[int(where[k])]}, so that its x_T "
+            "does not lead back to it; take more steps or rounds (fixed_point), or pictures that "
+            "the model could have made",
+            stacklevel=4,
+        )
 
 
 def rms(x: Tensor) -> Tensor:
@@ -132,4 +194,10 @@ def _check_images(images: Tensor) -> None:
         raise ValueError(
             f"images reach {float(images.abs().max()):.3g}, but should lie in [-1, 1]; "
             "convert pixels from 0..255 with images / 127.5 - 1"
+        )
+    if float(images.min()) >= 0 and 0 < float(images.max()) <= 1:
+        warn(
+            "images lie in [0, 1], without one dark pixel; the network expects [-1, 1]: convert "
+            "them with 2 * images - 1 unless they really are that bright",
+            stacklevel=4,
         )

@@ -62,7 +62,7 @@ WORK: dict[str, Callable[[], Any]] = {
     "z of samples": lambda: sampled(record=()).z,
     "sample with an edit": lambda: sampled(edit=hsem.add(DIRECTION, 0.3)).images,
     "slerp": lambda: hsem.slerp(H_SEQS[0], H_SEQS[1], 0.3),
-    "invert": lambda: hsem.invert(MODEL, FIXED[:1, 0] / 4, steps=3, **QUIET).x_T,
+    "invert": lambda: hsem.invert(MODEL, FIXED[:1, 0] / 4, steps=3, fixed_point=0, **QUIET).x_T,
     "random_like": lambda: hsem.random_like(DIRECTION, seeded()).delta_h,
     "resampled": lambda: DIRECTION.resampled((700, 300, 10)).delta_h,
     "project_out": lambda: hsem.project_out(

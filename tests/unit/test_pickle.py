@@ -95,7 +95,9 @@ OBJECTS: dict[str, Callable[[Any], Any]] = {
     "Examples": lambda tmp: hsem.extremes(annotated(), "r", count=2),
     "Samples": lambda tmp: sampled(),
     "Samples with an edit": lambda tmp: sampled(EDITS["chain"]),
-    "Inversion": lambda tmp: hsem.invert(MODEL, noise(1, 3, 16, 16) / 4, steps=3, **QUIET),
+    "Inversion": lambda tmp: hsem.invert(
+        MODEL, noise(1, 3, 16, 16) / 4, steps=3, fixed_point=0, **QUIET
+    ),
     "Results": stored,
     "HRecord": lambda tmp: recorded(),
     "HSpacePCA": lambda tmp: hsem.HSpacePCA(2).fit(noise(8, 3, 4, 2, 2)),
