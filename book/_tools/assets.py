@@ -115,7 +115,7 @@ def main() -> int:
         return 1
     lines = [f"{package}, {licence}" for package, _, _, licence in PACKAGES]
     (VENDOR / "NOTICE.txt").write_text(
-        "Unchanged files of these packages:\n" + "\n".join(lines) + "\n"
+        "Unchanged files of these packages:\n" + "\n".join(lines) + "\n", encoding="utf-8"
     )
     return 0
 

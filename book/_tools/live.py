@@ -43,7 +43,7 @@ def pack(script: Path, files: dict[str, Path]) -> None:
         calls.append(f'hsemLive("{name}", "{text}");\n')
     script.parent.mkdir(parents=True, exist_ok=True)
     with replacing(script) as part:
-        part.write_text("".join(calls))
+        part.write_text("".join(calls), encoding="utf-8")
 
 
 def pack_model(script: Path, model: hsem.HSpaceUNet) -> dict[str, float]:

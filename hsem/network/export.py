@@ -137,7 +137,7 @@ def export_onnx(
     if directions:
         results.save(folder / "directions.safetensors", model, directions=directions)
     with replacing(folder / "model.json", "folder") as part:  # last: all the others are there
-        part.write_text(json.dumps(_about(model, t_emb, skips, scorer)) + "\n")
+        part.write_text(json.dumps(_about(model, t_emb, skips, scorer)) + "\n", encoding="utf-8")
     return differences
 
 

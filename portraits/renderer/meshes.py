@@ -29,7 +29,7 @@ class Obj(NamedTuple):
 def read_obj(path: Path) -> Obj:
     """A Wavefront OBJ file: `v`, `vt`, `g` and `f` lines."""
     vertices, uv, faces, groups, group = [], [], [], [], ""
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
         if not words:
             continue
@@ -49,7 +49,8 @@ def read_obj(path: Path) -> Obj:
 def read_target(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Vertex indices (n,) and displacements (n, 3) of a MakeHuman `.target` or `.target.gz`."""
     index, moved = [], []
-    with gzip.open(path, "rt", errors="replace") if path.suffix == ".gz" else path.open() as file:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", errors="replace") as file:
         for line in file:
             words = line.split()
             if len(words) == 4 and words[0][0] != "#":
@@ -110,7 +111,7 @@ class Proxy:
         self.deleted: set[int] = set()
         self.scale: dict[int, tuple[int, int, float]] = {}
         section, mesh_name = "", ""
-        for line in path.read_text(errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue

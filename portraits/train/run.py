@@ -210,7 +210,8 @@ class Run:
                 {"unet": self.config, "scheduler": SCHEDULER, "args": vars(args)},
                 indent=1,
                 default=str,
-            )
+            ),
+            encoding="utf-8",
         )
 
     def save(self) -> None:
@@ -462,7 +463,7 @@ def train(args: argparse.Namespace) -> None:
             }
             mark = now
             by_level.zero_()
-            with (run.out / "log.jsonl").open("a") as f:
+            with (run.out / "log.jsonl").open("a", encoding="utf-8") as f:
                 f.write(json.dumps(record) + "\n")
             bar.set_postfix(loss=record["loss"], rate=record["images_per_second"])
         if run.step % args.save_every == 0:
