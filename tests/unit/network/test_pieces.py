@@ -141,7 +141,7 @@ def samples() -> Tensor:
 
 def inverted() -> Tensor:
     images = torch.rand(7, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
-    return hsem.invert(MODEL, images, batch_size=6, **OPTIONS).x_T
+    return hsem.invert(MODEL, images, fixed_point=0, batch_size=6, **OPTIONS).x_T
 
 
 def harvested() -> Tensor:
