@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 DATA = Path(__file__).parents[1] / "data"
@@ -22,11 +22,7 @@ KNOWN: dict[str, str] = {
 }
 
 STEM = "diffusion_pytorch_model"
-UNET_FOLDERS = (
-    "unet_ema",
-    "unet",
-    "",
-)  # a training run keeps both, and draws with the averaged one
+UNET_FOLDERS = ("unet_ema", "unet", "")  # a training run keeps two, and draws with the averaged
 LAYOUT = (
     f"a model folder holds config.json and {STEM}.safetensors (or .bin), at its root or under unet/"
 )
@@ -134,15 +130,14 @@ def needed(names: Iterable[str]) -> list[str] | None:
     """Of the files of a repository, those to download; None if it holds no model."""
     names = list(names)
     for place in UNET_FOLDERS:
-        inside = [
-            n.removeprefix(f"{place}/") for n in names if n.startswith(f"{place}/" * (place != ""))
-        ]
+        prefix = f"{place}/" if place else ""
+        inside = [n.removeprefix(prefix) for n in names if n.startswith(prefix)]
         stored = choose_weights(inside)
         if stored is None or "config.json" not in inside:
             continue
         files = ["config.json", stored.name, *([stored.shards] if stored.sharded else [])]
         about = [n for n in names if n.endswith(("scheduler_config.json", "model_index.json"))]
-        return [str(PurePosixPath(place, file)) for file in files] + about
+        return [prefix + file for file in files] + about
     return None
 
 
@@ -198,11 +193,8 @@ def scheduler_path(folder: Path) -> Path | None:
     if around[-1].name.startswith("checkpoint-"):
         around.append(around[-1].parent)
     for place in around:
-        for path in (
-            place / "scheduler" / "scheduler_config.json",
-            place / "scheduler_config.json",
-        ):
-            if path.exists():
+        for name in ("scheduler/scheduler_config.json", "scheduler_config.json"):
+            if (path := place / name).exists():
                 return path
     return None
 

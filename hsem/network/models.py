@@ -98,7 +98,8 @@ def load(
             "describe its noise; give a DDPMScheduler or DDIMScheduler"
         )
     model = HSpaceUNet(unet, scheduler, name)  # takes the fingerprint before any conversion
-    return model.to(device, dtype)
+    untouched = unet is source and device is None and dtype is None
+    return model if untouched else model.to(device, dtype)
 
 
 def default_device() -> torch.device:

@@ -24,7 +24,7 @@ LAYERS: tuple[set[str], ...] = (
         "evaluation.manifold",
         "evaluation.stability",
     },
-    {"network.unet", "network.weights", "network.models"},
+    {"network.unet", "network.watching", "network.weights", "network.models"},
     {"judges"},
     {"directions", "datasets", "photos"},
     {"diffusion", "network.hooks", "results"},

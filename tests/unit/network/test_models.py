@@ -155,6 +155,20 @@ def test_a_copy_leaves_the_network_alone() -> None:
     assert same(unet, network().to(torch.float64))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_layout_in_memory_is_not_changed(
+    dtype: torch.dtype, layout: torch.memory_format
+) -> None:
+    unet = network().to(dtype).to(memory_format=layout)
+    before = state_of(unet)
+    hsem.load(unet, scheduler=DDPMScheduler())
+    assert state_of(unet)[2:] == before[2:]
+    other = torch.bfloat16 if dtype == torch.float32 else torch.float32
+    hsem.load(unet, scheduler=DDPMScheduler(), dtype=other)  # control: asked for
+    assert state_of(unet)[2:] != before[2:]
+
+
 def test_without_a_copy_it_is_the_same_network() -> None:
     """Evaluation mode and frozen, as documented; neither moved nor converted."""
     unet = network().to(torch.float64).train()
