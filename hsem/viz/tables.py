@@ -65,6 +65,8 @@ class Table:
 
         head = "".join(
             f'<th scope="col" style="text-align:{align(j)}">{html.escape(text)}</th>'
+            if text
+            else "<td></td>"  # a head that says nothing is announced as nothing
             for j, text in enumerate(self.head)
         )
         body = "\n".join(
