@@ -1,9 +1,13 @@
-"""The judge of `portraits-64`: a small network that reads attributes off a portrait.
+"""The judges of `portraits-64`: small networks that read attributes off a portrait.
 
-It is one implementation of the scorer protocol `images -> scores`: call it with images
-(n, 3, 64, 64) in [-1, 1] and get (n, k) numbers in natural units, one column per name. It was
-trained on renders whose attributes are known exactly, by `portraits/train_classifier.py`; how well
-it reads held-out renders stands in `metrics`.
+Each is an implementation of the scorer protocol `images -> scores`: call it with images
+(n, 3, 64, 64) in [-1, 1] and get (n, k) numbers in natural units, one column per name. They were
+trained on renders whose attributes are known exactly, by `portraits.train.classifier`; how well
+they read held-out renders stands in `metrics`.
+
+There are two, so that no judge has to vouch for itself. The first chooses examples. The second
+(`classifier.load(classifier.SECOND)`), of another architecture and seed, never does: it measures
+what edits did. A direction that only pleases the first judge does nothing by the second.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ from ..network.models import DATA
 from ..reading import checked, refusing
 
 SIDE = 64
-FOLDER = DATA / "portrait-classifier"
+FOLDER, SECOND = DATA / "portrait-classifier", DATA / "portrait-classifier-2"
+KINDS = ("plain", "residual")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class PortraitClassifier(nn.Module):
     ----------
     attributes : what the columns are
     width : channels of the first block
+    kind : "plain" for pairs of convolutions with batch normalisation, "residual" for residual
+        blocks with group normalisation
 
     Attributes
     ----------
@@ -66,16 +73,21 @@ class PortraitClassifier(nn.Module):
         attributes: tuple[Attribute, ...],
         width: int = 24,
         metrics: dict[str, Any] | None = None,
+        kind: str = "plain",
     ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
         super().__init__()
         self.attributes = attributes
         self.names = tuple(a.name for a in attributes)
         self.width = width
+        self.kind = kind
         self.metrics = metrics or {}
         w = width
+        block = _block if kind == "plain" else _residual
         self.body = nn.Sequential(
-            *_block(3, w, 2), *_block(w, 2 * w, 2), *_block(2 * w, 4 * w, 2),
-            *_block(4 * w, 6 * w, 1), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+            *block(3, w, 2), *block(w, 2 * w, 2), *block(2 * w, 4 * w, 2),
+            *block(4 * w, 6 * w, 1), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
         )  # fmt: skip
         self.middle = nn.Sequential(nn.Linear(6 * w * 16, 192), nn.ReLU())
         self.head = nn.Linear(192, len(attributes))
@@ -90,7 +102,7 @@ class PortraitClassifier(nn.Module):
         return self.middle(self.body(self._checked(images)))
 
     def statistics(self, images: Tensor) -> Tensor:
-        """Mean and deviation of each channel after each layer, (n, 52 width).
+        """Mean and deviation of each channel after each layer, (n, 52 width) of the plain kind.
 
         What a picture is made of rather than of whom it is: grain, tint, contrast and shapes.
         `features` were trained to overlook all that, these still see it.
@@ -98,7 +110,7 @@ class PortraitClassifier(nn.Module):
         x, out = self._checked(images), []
         for layer in self.body:
             x = layer(x)
-            if isinstance(layer, nn.ReLU):
+            if isinstance(layer, (nn.ReLU, Residual)):
                 out += [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
         return torch.cat(out, dim=1)
 
@@ -131,6 +143,7 @@ class PortraitClassifier(nn.Module):
         }
         save_tensors(folder / "model.safetensors", weights, {})
         card = {
+            "kind": self.kind,
             "width": self.width,
             "attributes": [vars(a) for a in self.attributes],
             "metrics": self.metrics,
@@ -140,7 +153,9 @@ class PortraitClassifier(nn.Module):
 
 
 def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> PortraitClassifier:
-    """The classifier that comes with the package, or one saved by `PortraitClassifier.save`.
+    """A classifier that comes with the package, or one saved by `PortraitClassifier.save`.
+
+    `load()` is the first judge, `load(SECOND)` the second.
 
     Frozen and in evaluation mode; gradients with respect to the images still flow.
 
@@ -155,11 +170,12 @@ def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> Por
         card = json.loads((folder / "attributes.json").read_text(encoding="utf-8"))
         weights, _ = read_tensors(folder / "model.safetensors")
         attributes = tuple(Attribute(**a) for a in card["attributes"])
+        kind = card.get("kind", "plain")
         with torch.device("meta"):  # shapes only: a width from a stranger may ask for any memory
-            empty = PortraitClassifier(attributes, card["width"]).state_dict()
+            empty = PortraitClassifier(attributes, card["width"], kind=kind).state_dict()
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in empty.items()}:
             raise ValueError(f"the weights do not fit width={card['width']} and the attributes")
-        net = PortraitClassifier(attributes, card["width"], card["metrics"])
+        net = PortraitClassifier(attributes, card["width"], card["metrics"], kind)
         floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         net.load_state_dict(floats)
         for name, value in (*floats.items(), *net.named_buffers()):
@@ -176,3 +192,21 @@ def _block(into: int, out: int, stride: int) -> list[nn.Module]:
         nn.BatchNorm2d(out),
         nn.ReLU(),
     ]
+
+
+class Residual(nn.Module):
+    """x + f(x), f twice: group normalisation, SiLU, convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.f = nn.Sequential(
+            nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, 1, 1),
+            nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, 1, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.f(x)
+
+
+def _residual(into: int, out: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(into, out, 3, stride, 1), Residual(out)]

@@ -1,6 +1,8 @@
 """Train the attribute classifier on rendered portraits.
 
     python -m portraits.train.classifier --data DATA --out hsem/data/portrait-classifier
+    python -m portraits.train.classifier --data DATA --out hsem/data/portrait-classifier-2 \
+        --kind residual --seed 2 --first 15000 --epochs 8    # the second judge
 
 Numbers are standardised and fitted by least squares, yes-or-no attributes by cross-entropy; their
 temperature is then set on one half of the held-out portraits and everything is measured on the
@@ -121,9 +123,18 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train(
-    data: Path, epochs: float, batch: int, lr: float, seed: int, init: Path | None = None
+    data: Path,
+    epochs: float,
+    batch: int,
+    lr: float,
+    seed: int,
+    init: Path | None = None,
+    *,
+    kind: str = "plain",
+    first: int = 0,
 ) -> PortraitClassifier:
-    images, targets = load_images(data), load_targets(data, "train")
+    """Train on the training portraits from number `first` on."""
+    images, targets = load_images(data)[first:], load_targets(data, "train")[first:]
     held_images, held = load_images(data, "held"), load_targets(data, "held")
     attributes = tuple(
         Attribute(n, unit, float(held[:, k].mean()), float(held[:, k].std()), binary)
@@ -131,7 +142,7 @@ def train(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = PortraitClassifier(attributes)
+        net = PortraitClassifier(attributes, kind=kind)
     if init:
         net.load_state_dict(classifier.load(init).state_dict())
         net.train().requires_grad_(True)
@@ -193,7 +204,7 @@ def measured(net: PortraitClassifier, images: Tensor, targets: Tensor) -> Portra
             "AUC": round(float(roc_auc_score(truth[half:], p)), 4),
             "calibration_error": round(calibration_error(p, truth[half:]), 3),
         }
-    best = PortraitClassifier(tuple(attributes), net.width, metrics)
+    best = PortraitClassifier(tuple(attributes), net.width, metrics, net.kind)
     best.load_state_dict(net.state_dict())
     return best.eval()
 
@@ -218,8 +229,13 @@ def main() -> None:
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--init", type=Path, help="folder of a classifier to go on from")
+    p.add_argument("--kind", choices=classifier.KINDS, default="plain")
+    p.add_argument("--first", type=int, default=0, help="training portraits to leave out, in front")
     args = p.parse_args()
-    net = train(args.data, args.epochs, args.batch, args.lr, args.seed, args.init)
+    net = train(
+        args.data, args.epochs, args.batch, args.lr, args.seed, args.init,
+        kind=args.kind, first=args.first,
+    )  # fmt: skip
     net.save(args.out)
     print(json.dumps(net.metrics, indent=1))
 

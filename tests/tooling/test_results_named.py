@@ -69,7 +69,7 @@ def test_directions_are_those_of_equation_11(model, named) -> None:
 
 def test_curves_are_measured_at_their_scales(model, named) -> None:
     stored = results.load(named, model)
-    judge = hsem.classifier.load()
+    judge = hsem.classifier.load(hsem.classifier.SECOND)
     people = range(FIRST_SEED, FIRST_SEED + PEOPLE)
     direction = stored.directions["age"]
     for row, scale in enumerate(stored["scales"].tolist()):
@@ -135,7 +135,7 @@ def test_pairs_split_the_open_mouth_from_the_brows(model, run) -> None:
     assert direction.cosine(ours) > 0.999
     # Both halves of the map were measured, and each with its own mask.
     lower = script("pairs").lower_rows(model.h_shape)
-    judge = hsem.classifier.load()
+    judge = hsem.classifier.load(hsem.classifier.SECOND)
     for name, mask in (("lower", lower), ("upper", 1 - lower)):
         edit = hsem.masked(hsem.add(direction, 2.0), mask)
         people = range(FIRST_SEED, FIRST_SEED + 2)
@@ -148,7 +148,7 @@ def test_pairs_split_the_open_mouth_from_the_brows(model, run) -> None:
 def test_swaps_have_their_parents_and_controls(model, run) -> None:
     stored = results.load(run("swap", n=3), model)
     s1, s2, to_2, to_1, mixed, noise = stored["ordinary"]
-    judge = hsem.classifier.load()
+    judge = hsem.classifier.load(hsem.classifier.SECOND)
     common = {"steps": STEPS, "eta": 0.0, "progress": False}
     a, b = (hsem.sample(model, range(k, k + 3), **common) for k in (0, 500_000))
     child = hsem.sample(model, range(3), edit=hsem.swap(b.h_seq), **common)
@@ -159,3 +159,14 @@ def test_swaps_have_their_parents_and_controls(model, run) -> None:
     assert (to_2 - s1).abs().max() > 0.02  # control: the swap does something
     assert not torch.equal(to_1, to_2) and not torch.equal(mixed, noise)
     assert set(stored.provenance["fingerprints"]) == {"ordinary", "obeys"}
+
+
+def test_swaps_of_weights_that_are_gone_are_kept(model, run) -> None:
+    path = run("swap", output="ages", n=2, also="early=runs/early")
+    first = results.load(path, model)
+    assert set(first.tensors) == {"ordinary", "obeys", "early"}
+    again = results.load(run("swap", output="ages", n=2), model)
+    torch.testing.assert_close(again["early"], first["early"], rtol=0, atol=0)
+    assert again.provenance["fingerprints"] == first.provenance["fingerprints"]
+    other = results.load(run("swap", output="ages", n=3), model)  # other settings
+    assert set(other.tensors) == {"ordinary", "obeys"} and other["ordinary"].shape[1] == 3

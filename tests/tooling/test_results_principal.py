@@ -65,6 +65,9 @@ def test_tables_of_places(tables) -> None:
     _, local = tables
     kinds, columns = local.provenance["kinds"], local.provenance["columns"]
     assert local["measures"].shape == (M, len(kinds), len(columns))
+    minus = local["measures_minus"]  # the other way, without the matched ones
+    assert minus.shape == (M, len(kinds) - 3, len(columns))
+    assert not torch.equal(minus, local["measures"][:, : minus.shape[1]])
     box = local["measures"][..., columns.index("box")]
     assert bool(((box > 0) & (box <= 1)).all())
     shares = local["first_order_share"]  # (m, regions, ignore or penalise)

@@ -31,13 +31,14 @@ def main() -> None:
     args = parser.parse_args()
 
     model = hsem.load(dtype=hsem.fast_dtype())
-    judge = hsem.classifier.load(device=model.device)
+    judge = hsem.classifier.load(device=model.device)  # chooses
+    second = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # measures
     crowd = hsem.sample(model, seeds=range(args.n), steps=args.steps, eta=0.0)
     table = hsem.score_samples(model, crowd, judge)
     curve = hsem.learning_curve(
         model, hsem.extremes(table, args.attribute, count=args.pairs),
         [n for n in COUNTS if n <= args.pairs // 2],
-        draws=args.draws, generator=torch.Generator().manual_seed(SEED), scorer=judge,
+        draws=args.draws, generator=torch.Generator().manual_seed(SEED), scorer=second,
         seeds=range(FIRST_SEED, FIRST_SEED + args.people), samples=crowd,
     )  # fmt: skip
     assert curve.effect is not None and curve.reference_effect is not None
@@ -49,6 +50,7 @@ def main() -> None:
     path = results.save(
         args.output, model, tensors, attribute=args.attribute, steps=args.steps, eta=0.0, n=args.n,
         pairs=args.pairs, draws=args.draws, people=args.people, generator_seed=SEED,
+        measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")

@@ -34,7 +34,7 @@ def main() -> None:
     args = parser.parse_args()
 
     model = hsem.load()
-    judge = hsem.classifier.load(device=model.device)
+    judge = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # chose no example
     pictures = hsem.datasets.expressions()
     sides = [rows[: args.pairs] for rows in hsem.expression_pairs(pictures, EXPRESSION)]
     images = pictures.images[torch.cat(sides)]
@@ -80,6 +80,7 @@ def main() -> None:
         args.output, model, tensors, directions={"mouth_open": whole},
         steps=args.steps, eta=ETA, pairs=args.pairs, rounds=args.rounds, expression=EXPRESSION,
         first_seed=FIRST_SEED, people=args.people, columns=list(judge.names),
+        measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")

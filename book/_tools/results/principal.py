@@ -54,6 +54,7 @@ class Measure:
         self, model: hsem.HSpaceUNet, judge: PortraitClassifier, m: int, steps: int
     ) -> None:
         self.model, self.judge, self.steps = model, judge, steps
+        self.second = hsem.classifier.load(hsem.classifier.SECOND)
         self.seeds = range(FIRST_NEW, FIRST_NEW + m)
         self.real = judge.statistics(hsem.datasets.portraits().images)
         self.plain = self.images(None)
@@ -68,7 +69,7 @@ class Measure:
         """(m, attributes + 2): the last two are the off-manifold score and the RMS change."""
         off = off_manifold(self.judge.statistics(images), self.real)
         rms = (images - self.plain).square().mean(dim=(1, 2, 3)).sqrt()
-        return torch.cat([self.judge(images), off.float()[:, None], rms[:, None]], dim=1)
+        return torch.cat([self.second(images), off.float()[:, None], rms[:, None]], dim=1)
 
     def table(self, directions: Sequence[hsem.Direction], scales: Sequence[float]) -> Tensor:
         """(directions, scales, m, attributes + 2)"""
@@ -161,7 +162,7 @@ def main() -> None:
     path = results.save(
         options.out, model, tensors, directions=directions,
         n=options.n, m=options.m, steps=options.steps, eta=ETA, first_new_seed=FIRST_NEW,
-        columns=[*judge.names, "off-manifold", "rms"],
+        columns=[*judge.names, "off-manifold", "rms"], measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")

@@ -57,7 +57,8 @@ def main() -> None:
     parser.add_argument("--out", default="regions", help="name or path of the results")
     options = parser.parse_args()
 
-    model, judge = hsem.load(device=options.device), hsem.classifier.load()
+    model = hsem.load(device=options.device)
+    judge = hsem.classifier.load(hsem.classifier.SECOND)  # chose no example
     principal = results.load(options.principal, model)
     steps, eta = principal.provenance["steps"], principal.provenance["eta"]
     step = options.step if options.step is not None else round(0.4 * steps)
@@ -65,7 +66,7 @@ def main() -> None:
     regions = [masks.region(name) for name in REGIONS]
     common = {"steps": steps, "eta": eta, "progress": False}
 
-    rows, found_inside, products = [], [], []
+    rows, other_rows, found_inside, products = [], [], [], []
     for seed in tqdm(range(FIRST, FIRST + options.m), unit="image"):
         samples = hsem.sample(model, [seed], record=("h",), **common)
         own = hsem.image_directions(model, samples, step=step, k=3)
@@ -85,9 +86,13 @@ def main() -> None:
         }
         edits["random"] = hsem.random_like(like, torch.Generator().manual_seed(seed))
         stack = torch.stack([v.delta_h for v in edits.values()])  # one edit per sample of a batch
-        images = hsem.sample(
-            model, [seed] * len(stack), edit=hsem.add(stack, gamma), record=(), **common
-        ).images
+        images, other = (
+            hsem.sample(
+                model, [seed] * len(stack), edit=hsem.add(stack, g), record=(), **common
+            ).images
+            for g in (gamma, -gamma)
+        )
+        other_rows.append(measures(other, samples.images.expand_as(other), regions, judge))
         # Equal norm is not equal effect: once more, as strong as the principal ones turned out.
         strength = (images - samples.images).square().mean(dim=(1, 2, 3)).sqrt()
         target = strength[[i for i, name in enumerate(edits) if name.startswith("pca")]].mean()
@@ -103,13 +108,16 @@ def main() -> None:
         options.out, model,
         {
             "measures": torch.stack(rows),  # (m, kinds, 4 + regions + attributes)
+            # The same for -gamma, of all kinds but the matched ones: which way a direction
+            # points is arbitrary, and a mouth may open on one side only.
+            "measures_minus": torch.stack(other_rows),
             "first_order_share": torch.tensor(found_inside).reshape(shape),
             "products": torch.tensor(products).reshape(shape),
             "area": torch.stack([m.mean() for m in regions]),
         },
         kinds=kinds, columns=["box", "half", "rms", "moved", *REGIONS, *judge.names],
         regions=list(REGIONS), m=options.m, step=step, gamma=gamma, steps=steps, eta=eta,
-        first_seed=FIRST, rank=options.rank,
+        first_seed=FIRST, rank=options.rank, measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"wrote {path}, {path.stat().st_size / 1e3:.0f} kB")

@@ -3,6 +3,9 @@
     python book/_tools/results/swap.py                            # default model and its twin
     python book/_tools/results/swap.py --also "300k=runs/early"   # and other weights, by a label
 
+What the file holds of the same weights is kept, and so is what it holds of weights that are not
+named: earlier points of the training need not be at hand.
+
 Two portraits are drawn, S1 and S2. Then S1 is drawn again with its own noise and the h of S2 at
 every step (Fig. 2a), and the other way round. Controls: the same h with its channels in another
 order, and a random h of equal norm at each step. Stored are scores, in standard deviations of
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +27,7 @@ import hsem
 from hsem import results
 
 STEPS, ETA, SECOND = 20, 0.0, 500_000  # SECOND: seed of the first S2
+MEASURED_BY = "the second judge"
 
 
 def shuffled_channels(h_seq: Tensor, seed: int) -> Tensor:
@@ -60,6 +65,20 @@ def swaps(model: hsem.HSpaceUNet, judge: hsem.classifier.PortraitClassifier, n: 
     return torch.stack([judge(x.clamp(-1, 1)) / judge.spread for x in images])
 
 
+def stored(output: str, n: int) -> dict[str, dict[str, Any]]:
+    """What an earlier run with the same settings measured, by label, and of which weights."""
+    try:
+        found = results.load(output, check=False)
+    except (OSError, ValueError):
+        return {"tensors": {}, "prints": {}}
+    facts = found.provenance
+    same = facts.get("n") == n and facts.get("measured_by") == MEASURED_BY
+    return {
+        "tensors": dict(found.tensors) if same else {},
+        "prints": dict(facts["fingerprints"]) if same else {},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--n", type=int, default=100, help="pairs")
@@ -70,17 +89,19 @@ def main() -> None:
     dtype = hsem.fast_dtype()
     names = {"ordinary": "portraits-64", "obeys": "portraits-64-obeys"}
     names |= dict(pair.split("=", 1) for pair in args.also)
-    tensors, prints = {}, {}
+    before = stored(args.output, args.n)
+    tensors, prints = dict(before["tensors"]), dict(before["prints"])
     for label, source in names.items():
         model = hsem.load(source, dtype=dtype)
-        judge = hsem.classifier.load(device=model.device)
-        tensors[label] = swaps(model, judge, args.n)
+        judge = hsem.classifier.load(hsem.classifier.SECOND, model.device)
         prints[label] = model.fingerprint
+        if before["prints"].get(label) != model.fingerprint:
+            tensors[label] = swaps(model, judge, args.n)
     default = hsem.load()
     path = results.save(
         args.output, default, tensors, columns=list(judge.names), fingerprints=prints,
         rows=["S1", "S2", "S1 with h of S2", "S2 with h of S1", "channels shuffled", "noise"],
-        n=args.n, steps=STEPS, eta=ETA, first_seeds=[0, SECOND],
+        n=args.n, measured_by=MEASURED_BY, steps=STEPS, eta=ETA, first_seeds=[0, SECOND],
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")

@@ -48,12 +48,12 @@ def main() -> None:
 def fill(args: argparse.Namespace) -> None:
     """Measure the repeats that are missing in one table."""
     model = hsem.load(dtype=hsem.fast_dtype())
-    judge = hsem.classifier.load(device=model.device)
+    judge = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # chose no example
     named = results.load(args.directions, model)
     directions = {name: named.directions[name] for name in ATTRIBUTES}
     settings = {
         "n": args.n, "scale": args.scale, "per_step": args.per_step, "keep_norm": args.keep_norm,
-        "first_seed": FIRST,
+        "first_seed": FIRST, "measured_by": "the second judge",
         "eta": named.provenance["eta"], "directions_of": named.provenance["date"],
     }  # fmt: skip
     tensors = stored(args.output, model, settings)
