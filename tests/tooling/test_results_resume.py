@@ -22,7 +22,7 @@ SMALL = {
     "learning": "--n 16 --pairs 8 --draws 2 --people 2 --steps 3",
     "pairs": "--pairs 4 --people 2 --steps 4 --draws 2",
     "real_faces": "--faces 2 --people 2 --steps 4",
-    "table_one": "--n 2 --repeats 2",
+    "table_one": "--n 2 --repeats 3",
 }
 # A script with the small network of the tests; it dies by SIGKILL as it writes file number `last`.
 RUNNER = """
