@@ -92,7 +92,7 @@ html: setup  ## build the pages from the stored outputs (seconds)
 	$(BIN)/jupyter-book build . --all -q $(SPHINXOPTS)
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
-results: setup  ## compute again what the chapters load (minutes; after a change of the model)
+results: setup  ## compute again what the chapters load (an hour on two cores; goes on where it was stopped)
 	for script in $(sort $(wildcard book/_tools/results/[a-z]*.py)); do $(BIN)/python $$script || exit 1; done
 
 live: setup $(VENV)/.lab  ## open the playground in JupyterLab, for any model

@@ -9,8 +9,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 import hsem
 
 
-@pytest.fixture(scope="module")
-def model() -> hsem.HSpaceUNet:
+def small() -> hsem.HSpaceUNet:
     """Random weights, but the size of the portraits."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -23,3 +22,8 @@ def model() -> hsem.HSpaceUNet:
             norm_num_groups=4,
         )
     return hsem.load(unet, scheduler=DDIMScheduler(prediction_type="v_prediction"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> hsem.HSpaceUNet:
+    return small()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ def run(model, tmp_path_factory):
         path = folder / f"{output or name}.safetensors"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hsem, "load", lambda *args, **kwargs: model)
+            patch.syspath_prepend(str(SCRIPTS))
+            patch.setattr(importlib.import_module("_parts"), "FOLDER", folder / "parts")
             words = [w for key, v in options.items() for w in (f"--{key}", str(v))]
             patch.setattr(sys, "argv", [name, *words, "--output", str(path)])
             script(name).main()

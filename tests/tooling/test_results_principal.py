@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def tables(model, tmp_path_factory) -> tuple[results.Results, results.Results]:
     small = ["--n", N, "--m", M, "--steps", STEPS, "--batch-size", 4, "--out", first]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hsem, "load", lambda *args, **kwargs: model)
+        patch.syspath_prepend(str(SCRIPTS))
+        patch.setattr(importlib.import_module("_parts"), "FOLDER", folder / "parts")
         for name, options in {
             "principal": small,
             "regions": ["--m", M, "--rank", 4, "--principal", first, "--out", second],

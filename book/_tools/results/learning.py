@@ -10,6 +10,7 @@ import shlex
 import sys
 
 import torch
+from _parts import Parts, crowd
 
 import hsem
 from hsem import results
@@ -33,13 +34,14 @@ def main() -> None:
     model = hsem.load(dtype=hsem.fast_dtype())
     judge = hsem.classifier.load(device=model.device)  # chooses
     second = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # measures
-    crowd = hsem.sample(model, seeds=range(args.n), steps=args.steps, eta=0.0)
-    table = hsem.score_samples(model, crowd, judge)
+    parts = Parts(args.output, model, **vars(args))
+    samples = crowd(parts, model, args.n, steps=args.steps, eta=0.0)
+    table = hsem.score_samples(model, samples, judge)
     curve = hsem.learning_curve(
         model, hsem.extremes(table, args.attribute, count=args.pairs),
         [n for n in COUNTS if n <= args.pairs // 2],
         draws=args.draws, generator=torch.Generator().manual_seed(SEED), scorer=second,
-        seeds=range(FIRST_SEED, FIRST_SEED + args.people), samples=crowd,
+        seeds=range(FIRST_SEED, FIRST_SEED + args.people), samples=samples,
     )  # fmt: skip
     assert curve.effect is not None and curve.reference_effect is not None
     tensors = {"counts": torch.tensor(curve.counts)}
@@ -53,6 +55,7 @@ def main() -> None:
         measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
+    parts.clear()
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 

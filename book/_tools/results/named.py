@@ -1,7 +1,8 @@
 """Results for the chapter "Directions with names": a crowd, its scores, and eleven directions.
 
 The first judge chooses the examples, the second measures all effects. About 105,000 runs of the
-network: ten minutes on two cores, seconds on a GPU.
+network: ten minutes on two cores, seconds on a GPU. Unless `--output` names one file, a smaller one
+for the twin follows, `named-obeys`: what smile and mouth look like in a network that obeys h.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shlex
 import sys
 
 import torch
+from _parts import Parts, crowd
 from torch import Tensor
 
 import hsem
@@ -26,6 +28,10 @@ ATTRIBUTES = (
 )  # fmt: skip
 WITH_NORMALS = ("smile", "age", "glasses")
 STEPS, ETA = 20, 1.0
+TWIN = {
+    "model": "portraits-64-obeys", "n": 800, "count": 80, "people": 64, "output": "named-obeys",
+    "attributes": ["smile", "mouth_open", "eye_open"],
+}  # fmt: skip
 
 
 def main() -> None:
@@ -34,27 +40,38 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=160, help="examples per side")
     parser.add_argument("--people", type=int, default=64, help="new samples behind each curve")
     parser.add_argument("--reach", type=float, default=2.0, help="end of the sliders")
-    parser.add_argument("--output", default="named", help="name or path of the file")
+    parser.add_argument("--model", default="portraits-64", help="name of a packaged model")
+    parser.add_argument("--attributes", nargs="+", default=list(ATTRIBUTES))
+    parser.add_argument("--output", help="name or path of the file (default: both)")
     args = parser.parse_args()
+    if args.output is None:
+        fill(argparse.Namespace(**{**vars(args), "output": "named"}))
+        fill(argparse.Namespace(**{**vars(args), **TWIN}))
+    else:
+        fill(args)
 
-    model = hsem.load(dtype=hsem.fast_dtype())
+
+def fill(args: argparse.Namespace) -> None:
+    """One file: of one model, for some attributes."""
+    model = hsem.load(args.model, dtype=hsem.fast_dtype())
     judge = hsem.classifier.load(device=model.device)  # chooses
     second = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # measures
-    crowd = hsem.sample(model, seeds=range(args.n), steps=STEPS, eta=ETA)
+    parts = Parts(args.output, model, **vars(args))
+    samples = crowd(parts, model, args.n, steps=STEPS, eta=ETA)
     # Sorted by logits: a probability is 0 or 1 for most people, and ties have no order.
     by_logit = from_function(judge.raw, judge.names, label="portrait-classifier, logits")
-    table = hsem.score_samples(model, crowd, by_logit)
-    examples = {name: hsem.extremes(table, name, count=args.count) for name in ATTRIBUTES}
-    directions = hsem.supervised_directions(model, examples.values(), samples=crowd)
+    table = hsem.score_samples(model, samples, by_logit)
+    examples = {name: hsem.extremes(table, name, count=args.count) for name in args.attributes}
+    directions = hsem.supervised_directions(model, examples.values(), samples=samples)
 
     people = range(FIRST_SEED, FIRST_SEED + args.people)
     scales = [args.reach * s for s in (-1.0, -0.5, 0.0, 0.5, 1.0)]
     tensors: dict[str, Tensor] = {
-        "scores": scores_of(judge, crowd.images),
+        "scores": scores_of(judge, samples.images),
         "logits": table.scores,
         "scales": torch.tensor(scales),
     }
-    plain = edited_scores(model, second, people, crowd.schedule.timesteps, None, eta=ETA)
+    plain = edited_scores(model, second, people, samples.schedule.timesteps, None, eta=ETA)
 
     def curve(direction: hsem.Direction) -> Tensor:
         """Scores (scales, people, attributes); scale 0 is the same for all directions."""
@@ -63,24 +80,30 @@ def main() -> None:
         return torch.cat([found[:2], plain[None], found[2:]])
 
     for name, direction in directions.items():
-        tensors[f"curve/{name}"] = curve(direction)
+        key = f"curve/{name}"
+        tensors[key] = parts(key, lambda direction=direction: curve(direction))  # type: ignore[misc]
     longest = max(directions.values(), key=hsem.Direction.norm)
     random = hsem.random_like(longest, torch.Generator().manual_seed(0))
-    tensors["curve/random"] = curve(random)
+    tensors["curve/random"] = parts("curve/random", lambda: curve(random))
 
-    assert crowd.h_seq is not None
-    for name in WITH_NORMALS:
+    assert samples.h_seq is not None
+    for name in WITH_NORMALS if set(WITH_NORMALS) <= set(args.attributes) else ():
         rows = [list(s) for s in (examples[name].positive, examples[name].negative)]
         for method in ("logistic", "lda"):
             normal = normal_direction(
-                crowd.h_seq[rows[0]], crowd.h_seq[rows[1]], crowd.schedule,
+                samples.h_seq[rows[0]], samples.h_seq[rows[1]], samples.schedule,
                 method="logistic" if method == "logistic" else "lda",
                 strength=1.0 if method == "logistic" else 0.5,
             )  # fmt: skip
             tensors[f"{method}/{name}/cosine"] = torch.tensor([normal.cosine(directions[name])])
             edit = hsem.add(normal.rescaled_like(directions[name]), args.reach)
-            scores = edited_scores(model, second, people, normal.timesteps, edit, eta=ETA)
-            tensors[f"{method}/{name}/scores"] = scores
+            key, grid = f"{method}/{name}/scores", normal.timesteps
+            tensors[key] = parts(
+                key,
+                lambda edit=edit, grid=grid: edited_scores(  # type: ignore[misc]
+                    model, second, people, grid, edit, eta=ETA
+                ),
+            )
 
     path = results.save(
         args.output, model, tensors, directions=directions,
@@ -88,6 +111,7 @@ def main() -> None:
         people=args.people, columns=list(judge.names), measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
+    parts.clear()
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 

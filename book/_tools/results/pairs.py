@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 
 import torch
+from _parts import Parts
 from torch import Tensor
 
 import hsem
@@ -38,13 +40,20 @@ def main() -> None:
     pictures = hsem.datasets.expressions()
     sides = [rows[: args.pairs] for rows in hsem.expression_pairs(pictures, EXPRESSION)]
     images = pictures.images[torch.cat(sides)]
-    found = hsem.invert(model, images, steps=args.steps, fixed_point=args.rounds)
-    h_seq = found.h_seq
+    parts = Parts(args.output, model, **vars(args))
+
+    def inverted(which: Sequence[int]) -> dict[str, Tensor]:
+        some = images[list(which)]
+        run = hsem.invert(model, some, steps=args.steps, fixed_point=args.rounds)
+        return {"h_seq": run.h_seq}
+
+    h_seq = parts.over("inverted", range(len(images)), inverted, 50)["h_seq"]
+    grid = model.schedule(args.steps).timesteps
     differences = h_seq[: args.pairs] - h_seq[args.pairs :]  # (pairs, T, C, H, W)
 
     def direction(difference: Tensor, what: str) -> Direction:
         facts = provenance_of(model, attribute=what, latent="h", n=args.pairs, eta=0.0)
-        return Direction(difference, found.schedule.timesteps, "inverted pairs", facts)
+        return Direction(difference, grid, "inverted pairs", facts)
 
     whole = direction(differences.mean(0), "mouth_open")
     draw = torch.Generator().manual_seed(SEED)
@@ -65,7 +74,7 @@ def main() -> None:
     people = range(FIRST_SEED, FIRST_SEED + args.people)
 
     def scores(edit: hsem.Edit | None) -> Tensor:
-        return edited_scores(model, judge, people, found.schedule.timesteps, edit, eta=ETA)
+        return edited_scores(model, judge, people, grid, edit, eta=ETA)
 
     plain = scores(None)
     tensors = {
@@ -74,7 +83,13 @@ def main() -> None:
         "energy": whole.delta_h.pow(2).sum(dim=(0, 1)) / whole.delta_h.pow(2).sum(),
     }
     for name, edit in edits.items():
-        tensors[f"curve/{name}"] = torch.stack([scores(edit(g)) if g else plain for g in SCALES])
+        key = f"curve/{name}"
+        tensors[key] = parts(
+            key,
+            lambda edit=edit: torch.stack(  # type: ignore[misc]
+                [scores(edit(g)) if g else plain for g in SCALES]
+            ),
+        )
     tensors["cosine"] = cosines(differences, tensors["counts"].tolist(), args.draws, draw)
     path = results.save(
         args.output, model, tensors, directions={"mouth_open": whole},
@@ -83,6 +98,7 @@ def main() -> None:
         measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
+    parts.clear()
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 

@@ -16,11 +16,13 @@ import sys
 from collections.abc import Sequence
 
 import torch
+from _parts import Parts
 from torch import Tensor
 from tqdm.auto import tqdm
 
 import hsem
 from hsem import results
+from hsem.directions.direction import provenance_of
 from hsem.evaluation.manifold import off_manifold
 from hsem.judges.classifier import PortraitClassifier
 
@@ -47,6 +49,34 @@ class Several(hsem.HSpacePCA):
         return self
 
 
+def fitted(
+    parts: Parts, model: hsem.HSpaceUNet, judge: PortraitClassifier, options: argparse.Namespace
+) -> Several:
+    """`hsem.harvest` for several estimators at once; the samples are kept a hundred at a time."""
+    schedule, pca = model.schedule(options.steps), Several(K)
+    pca.timesteps_ = schedule.timesteps
+    pca.provenance_ = provenance_of(model, eta=ETA, batch_size=options.batch_size)
+    attributes = []
+    for first in tqdm(range(0, options.n, 100), unit="00 samples"):
+        seeds = range(first, min(first + 100, options.n))
+
+        def some(seeds: range = seeds) -> dict[str, Tensor]:
+            run = hsem.sample(
+                model, seeds, schedule=schedule, eta=ETA, batch_size=options.batch_size,
+                progress=False,
+            )  # fmt: skip
+            assert run.h_seq is not None
+            return {"h_seq": run.h_seq, "attributes": judge(run.images.clamp(-1, 1)).cpu()}
+
+        found = parts.tensors(f"crowd/{first}", some)
+        for batch in found["h_seq"].split(options.batch_size):
+            pca.partial_fit(batch)
+        attributes.append(found["attributes"])
+    pca.seeds_ = torch.arange(options.n)
+    pca.attributes_ = torch.cat(attributes)
+    return pca
+
+
 class Measure:
     """Attributes, off-manifold score, and change of the pictures, for edits of the same samples."""
 
@@ -71,10 +101,19 @@ class Measure:
         rms = (images - self.plain).square().mean(dim=(1, 2, 3)).sqrt()
         return torch.cat([self.second(images), off.float()[:, None], rms[:, None]], dim=1)
 
-    def table(self, directions: Sequence[hsem.Direction], scales: Sequence[float]) -> Tensor:
+    def table(
+        self, parts: Parts, name: str, directions: Sequence[hsem.Direction],
+        scales: Sequence[float],
+    ) -> Tensor:  # fmt: skip
         """(directions, scales, m, attributes + 2)"""
-        pairs = [(d, s) for d in directions for s in scales]
-        rows = [self(self.images(hsem.add(d, s))) for d, s in tqdm(pairs, unit="edit")]
+        pairs = [(d, s) for d in range(len(directions)) for s in scales]
+        rows = [
+            parts(
+                f"{name}/{d}/{s:g}",
+                lambda d=d, s=s: self(self.images(hsem.add(directions[d], s))),  # type: ignore[misc]
+            )
+            for d, s in tqdm(pairs, unit="edit")
+        ]
         return torch.stack(rows).reshape(len(directions), len(scales), *rows[0].shape)
 
 
@@ -110,11 +149,8 @@ def main() -> None:
 
     dtype = hsem.fast_dtype(options.device)
     model, judge = hsem.load(device=options.device, dtype=dtype), hsem.classifier.load()
-    pca = Several(K)
-    hsem.harvest(
-        model, range(options.n), steps=options.steps, eta=ETA, batch_size=options.batch_size,
-        pca=pca, scorer=lambda images: judge(images.clamp(-1, 1)),
-    )  # fmt: skip
+    parts = Parts(options.out, model, **vars(options))
+    pca = fitted(parts, model, judge, options)
     tracks = pca.alignment()
     aligned = [pca.direction(j) for j in range(K)]
     # The letter of the paper, for comparison: the j-th of each step, whatever it is there.
@@ -125,10 +161,11 @@ def main() -> None:
     noise = [hsem.random_like(aligned[j], torch.Generator().manual_seed(j)) for j in range(TRACKS)]
 
     measure = Measure(model, judge, options.m, options.steps)
-    by_pca, by_noise = (measure.table(d, SCALES) for d in (aligned[:TRACKS], noise))
-    by_joint, by_unaligned = (
-        measure.table(d, [SCALES[i] for i in TWO]) for d in (joint, unaligned)
-    )
+    few = [SCALES[i] for i in TWO]
+    by_pca = measure.table(parts, "pca", aligned[:TRACKS], SCALES)
+    by_noise = measure.table(parts, "random", noise, SCALES)
+    by_joint = measure.table(parts, "joint", joint, few)
+    by_unaligned = measure.table(parts, "unaligned", unaligned, few)
 
     steps = torch.arange(options.steps)
     scores = pca.scores_[:, tracks.order, steps[:, None]] * tracks.sign  # (n, T, k')
@@ -165,6 +202,7 @@ def main() -> None:
         columns=[*judge.names, "off-manifold", "rms"], measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
+    parts.clear()
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
 
 

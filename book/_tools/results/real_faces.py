@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 
 import torch
+from _parts import Parts
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -34,8 +36,12 @@ def main() -> None:
 
     model = hsem.load()
     faces = hsem.datasets.portraits().images[: args.faces]
-    errors = [error_of(model, faces, *setting) for setting in tqdm(SETTINGS, unit="setting")]
-    directions = expression_directions(model, args.people, args.rounds, args.steps)
+    parts = Parts(args.output, model, **vars(args))
+    errors = [
+        parts(f"errors/{steps}-{rounds}", lambda s=steps, r=rounds: error_of(model, faces, s, r))  # type: ignore[misc]
+        for steps, rounds in tqdm(SETTINGS, unit="setting")
+    ]
+    directions = expression_directions(parts, model, args.people, args.rounds, args.steps)
     path = results.save(
         args.output, model,
         {"settings": torch.tensor(SETTINGS), "errors": torch.stack(errors)},
@@ -43,6 +49,7 @@ def main() -> None:
         rounds=args.rounds,
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
+    parts.clear()
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
@@ -56,21 +63,25 @@ def error_of(model: hsem.HSpaceUNet, faces: Tensor, steps: int, rounds: int) -> 
 
 
 def expression_directions(
-    model: hsem.HSpaceUNet, people: int, rounds: int, steps: int
+    parts: Parts, model: hsem.HSpaceUNet, people: int, rounds: int, steps: int
 ) -> dict[str, Direction]:
     """Equation 11 with the h of inverted pictures, and a control without any expression."""
     pictures = hsem.datasets.expressions()
     first = torch.tensor([subject < people for subject in pictures.subject])
     index = torch.full((len(pictures),), -1)
     index[first] = torch.arange(int(first.sum()))
-    inverted = hsem.invert(model, pictures.images[first], steps=steps, fixed_point=rounds)
+    images, grid = pictures.images[first], model.schedule(steps).timesteps
+
+    def inverted(which: Sequence[int]) -> dict[str, Tensor]:
+        run = hsem.invert(model, images[list(which)], steps=steps, fixed_point=rounds)
+        return {"h_seq": run.h_seq}
+
+    h_seq = parts.over("inverted", range(len(images)), inverted, 50)["h_seq"]
 
     def direction(positive: Tensor, negative: Tensor, name: str) -> Direction:
-        delta_h = hsem.mean_difference(
-            inverted.h_seq[index[positive]], inverted.h_seq[index[negative]]
-        )
+        delta_h = hsem.mean_difference(h_seq[index[positive]], h_seq[index[negative]])
         about = provenance_of(model, attribute=name, latent="h", n=len(positive), eta=0.0)
-        return Direction(delta_h, inverted.schedule.timesteps, "inverted pairs", about)
+        return Direction(delta_h, grid, "inverted pairs", about)
 
     out = {}
     for name in EXPRESSIONS:

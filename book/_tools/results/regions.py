@@ -18,8 +18,8 @@ import sys
 from statistics import median
 
 import torch
+from _parts import Parts
 from torch import Tensor
-from tqdm.auto import tqdm
 
 import hsem
 from hsem import masks, results
@@ -28,6 +28,10 @@ from hsem.unsupervised.focus import Outside
 WAYS: tuple[tuple[str, Outside], ...] = (("masked", "ignore"), ("focused", "penalise"))
 REGIONS = ("eyes", "mouth", "hair")
 FIRST = 2_000_000  # seed of the first image
+KINDS = [
+    *(f"jacobian {j}" for j in range(3)), *(f"{how} {name}" for name in REGIONS for how, _ in WAYS),
+    *(f"pca {j}" for j in range(3)), "random", *(f"matched {j}" for j in range(3)),
+]  # fmt: skip
 
 
 def measures(
@@ -66,11 +70,12 @@ def main() -> None:
     regions = [masks.region(name) for name in REGIONS]
     common = {"steps": steps, "eta": eta, "progress": False}
 
-    rows, other_rows, found_inside, products = [], [], [], []
-    for seed in tqdm(range(FIRST, FIRST + options.m), unit="image"):
+    def of_image(seed: int) -> dict[str, Tensor]:
+        """Everything about one image, as rows of the tables below."""
         samples = hsem.sample(model, [seed], record=("h",), **common)
         own = hsem.image_directions(model, samples, step=step, k=3)
         edits = {f"jacobian {j}": own[j] for j in range(3)}
+        found_inside, products = [], []
         for name, mask in zip(REGIONS, regions, strict=True):
             for how, outside in WAYS:
                 part = hsem.image_directions(
@@ -85,6 +90,7 @@ def main() -> None:
             f"pca {j}": principal.directions[f"pca/{j}"].rescaled_like(like) for j in range(3)
         }
         edits["random"] = hsem.random_like(like, torch.Generator().manual_seed(seed))
+        assert list(edits) == KINDS[: len(edits)]
         stack = torch.stack([v.delta_h for v in edits.values()])  # one edit per sample of a batch
         images, other = (
             hsem.sample(
@@ -92,7 +98,6 @@ def main() -> None:
             ).images
             for g in (gamma, -gamma)
         )
-        other_rows.append(measures(other, samples.images.expand_as(other), regions, judge))
         # Equal norm is not equal effect: once more, as strong as the principal ones turned out.
         strength = (images - samples.images).square().mean(dim=(1, 2, 3)).sqrt()
         target = strength[[i for i, name in enumerate(edits) if name.startswith("pca")]].mean()
@@ -101,25 +106,31 @@ def main() -> None:
             record=(), **common,
         ).images  # fmt: skip
         images = torch.cat([images, matched])
-        rows.append(measures(images, samples.images.expand_as(images), regions, judge))
-    kinds = [*edits, *(f"matched {j}" for j in range(3))]
-    shape = (options.m, len(REGIONS), 2)
+        plus, minus = (
+            measures(x, samples.images.expand_as(x), regions, judge) for x in (images, other)
+        )
+        return {
+            "measures": plus[None],
+            "measures_minus": minus[None],
+            "first_order_share": torch.tensor(found_inside).reshape(1, len(REGIONS), 2),
+            "products": torch.tensor(products).reshape(1, len(REGIONS), 2),
+        }
+
+    parts = Parts(options.out, model, **vars(options), directions_of=principal.provenance["date"])
+    seeds = range(FIRST, FIRST + options.m)
+    tables = parts.over("image", seeds, lambda which: of_image(which[0]), size=1)
     path = results.save(
         options.out, model,
-        {
-            "measures": torch.stack(rows),  # (m, kinds, 4 + regions + attributes)
-            # The same for -gamma, of all kinds but the matched ones: which way a direction
-            # points is arbitrary, and a mouth may open on one side only.
-            "measures_minus": torch.stack(other_rows),
-            "first_order_share": torch.tensor(found_inside).reshape(shape),
-            "products": torch.tensor(products).reshape(shape),
-            "area": torch.stack([m.mean() for m in regions]),
-        },
-        kinds=kinds, columns=["box", "half", "rms", "moved", *REGIONS, *judge.names],
+        # measures: (m, kinds, 4 + regions + attributes); measures_minus the same for -gamma, of all
+        # kinds but the matched ones: which way a direction points is arbitrary, and a mouth may
+        # open on one side only.
+        tables | {"area": torch.stack([m.mean() for m in regions])},
+        kinds=KINDS, columns=["box", "half", "rms", "moved", *REGIONS, *judge.names],
         regions=list(REGIONS), m=options.m, step=step, gamma=gamma, steps=steps, eta=eta,
         first_seed=FIRST, rank=options.rank, measured_by="the second judge",
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
+    parts.clear()
     print(f"wrote {path}, {path.stat().st_size / 1e3:.0f} kB")
 
 

@@ -21,6 +21,7 @@ import sys
 from typing import Any
 
 import torch
+from _parts import Parts
 from torch import Tensor
 
 import hsem
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--output", default="swap", help="name or path of the file")
     args = parser.parse_args()
 
-    dtype = hsem.fast_dtype()
+    dtype, kept = hsem.fast_dtype(), []
     names = {"ordinary": "portraits-64", "obeys": "portraits-64-obeys"}
     names |= dict(pair.split("=", 1) for pair in args.also)
     before = stored(args.output, args.n)
@@ -96,7 +97,9 @@ def main() -> None:
         judge = hsem.classifier.load(hsem.classifier.SECOND, model.device)
         prints[label] = model.fingerprint
         if before["prints"].get(label) != model.fingerprint:
-            tensors[label] = swaps(model, judge, args.n)
+            parts = Parts(args.output, model, n=args.n, steps=STEPS, eta=ETA, second=SECOND)
+            tensors[label] = parts("scores", lambda m=model, j=judge: swaps(m, j, args.n))  # type: ignore[misc]
+            kept.append(parts)
     default = hsem.load()
     path = results.save(
         args.output, default, tensors, columns=list(judge.names), fingerprints=prints,
@@ -104,6 +107,8 @@ def main() -> None:
         n=args.n, measured_by=MEASURED_BY, steps=STEPS, eta=ETA, first_seeds=[0, SECOND],
         command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
+    for parts in kept:
+        parts.clear()
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
 

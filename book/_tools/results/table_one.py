@@ -1,7 +1,7 @@
 """Results for Table I: effects of the original and of the disentangled directions.
 
 Needs the directions of `named.py`. About 4,400 runs of the network a repeat of 20 samples: a minute
-on one core. Makes the three tables of the chapter, unless `--output` names one. What is there
+on one core. Makes the two tables of the chapter, unless `--output` names one. What is there
 already, made with the same settings, is kept, so a run may be stopped, and `--repeats 20` goes on
 where ten were made. The paper's own size is `--n 100 --repeats 10`.
 """
@@ -25,7 +25,6 @@ FIRST = FIRST_SEED + 10_000  # samples that no other chapter looks at
 TABLES: dict[str, dict[str, Any]] = {
     "table_one": {},
     "table_one-half": {"scale": 0.5},
-    "table_one-half-per-step": {"scale": 0.5, "per_step": True},
 }
 
 
@@ -36,7 +35,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="strength of all the edits")
     parser.add_argument("--per-step", action="store_true", help="project at each step by itself")
     parser.add_argument("--keep-norm", action="store_true", help="stretch the disentangled ones")
-    parser.add_argument("--output", help="name or path of the file (default: all three)")
+    parser.add_argument("--output", help="name or path of the file (default: both)")
     parser.add_argument("--directions", default="named", help="stored results to take them from")
     args = parser.parse_args()
     if args.output is None and (args.scale != 1 or args.per_step or args.keep_norm):

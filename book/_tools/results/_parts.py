@@ -1,0 +1,89 @@
+"""Finished parts of a long computation, on disk, so that `make results` goes on where it stopped.
+
+    parts = Parts("named", model, n=1600, eta=1.0)
+    images = parts("images", lambda: hsem.sample(...).images)
+    ...
+    parts.clear()  # when the result itself has been written
+
+A part is written whole or not at all, in the precision it was computed in: what is read again is
+what was computed, to the bit, so a run that was killed ends as one that was not. Parts know the
+weights and the settings they were made with; others are not found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import hsem
+from hsem.files import read_tensors, save_tensors
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = Path(os.environ.get("HSEM_PARTS", ROOT / "_build" / "parts"))
+
+
+class Parts:
+    """Parts of the result `name` of a model, for these settings (plain JSON values)."""
+
+    def __init__(self, name: str | Path, model: hsem.HSpaceUNet, **settings: Any) -> None:
+        facts = {
+            "model": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type,
+            "torch": torch.__version__, **settings,
+        }  # fmt: skip
+        mark = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+        self.folder = FOLDER / f"{Path(name).stem}-{mark}"
+
+    def tensors(self, key: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors of a part: read if they are there, else made and written."""
+        path = self.folder / f"{key.replace('/', '-')}.safetensors"
+        if path.is_file():
+            return read_tensors(path)[0]
+        found = dict(make())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_tensors(path, {k: v.cpu().clone().contiguous() for k, v in found.items()}, {})
+        return found
+
+    def __call__(self, key: str, make: Callable[[], Tensor]) -> Tensor:
+        """The same for one tensor."""
+        return self.tensors(key, lambda: {"value": make()})["value"]
+
+    def over(
+        self, key: str, rows: Sequence[int], make: Callable[[Sequence[int]], Mapping[str, Tensor]],
+        size: int = 100,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Tensors over `rows`, such as seeds, made and kept `size` rows at a time."""
+        chunks = [rows[k : k + size] for k in range(0, len(rows), size)]
+        found = [
+            self.tensors(f"{key}/{k}", lambda chunk=chunk: make(chunk))  # type: ignore[misc]
+            for k, chunk in enumerate(chunks)
+        ]
+        return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def crowd(
+    parts: Parts, model: hsem.HSpaceUNet, n: int, *, steps: int, eta: float, size: int = 100
+) -> hsem.Samples:
+    """`hsem.sample` of the seeds 0 to n - 1 with their h, `size` of them a part."""
+    schedule = model.schedule(steps)
+
+    def some(seeds: Sequence[int]) -> dict[str, Tensor]:
+        run = hsem.sample(model, seeds, schedule=schedule, eta=eta)
+        assert run.h_seq is not None
+        return {"images": run.images, "x_T": run.x_T, "h_seq": run.h_seq}
+
+    found = parts.over("crowd", range(n), some, size)
+    return hsem.Samples(
+        found["images"], found["x_T"], tuple(range(n)), (float(eta),) * schedule.steps, schedule,
+        h_seq=found["h_seq"],
+    )  # fmt: skip

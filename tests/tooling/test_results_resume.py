@@ -1,0 +1,102 @@
+"""`make results` goes on where it was killed, and ends as if it had not been."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hsem import results
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "book" / "_tools" / "results"
+SMALL = {
+    "named": "--n 24 --count 4 --people 2",
+    "principal": "--n 24 --m 2 --steps 3 --batch-size 4",
+    "regions": "--m 3 --rank 4",
+    "swap": "--n 2",
+    "learning": "--n 16 --pairs 8 --draws 2 --people 2 --steps 3",
+    "pairs": "--pairs 4 --people 2 --steps 4 --draws 2",
+    "real_faces": "--faces 2 --people 2 --steps 4",
+    "table_one": "--n 2 --repeats 3",
+}
+# A script with the small network of the tests; it dies by SIGKILL as it writes file number `last`.
+RUNNER = """
+import importlib, os, signal, sys
+scripts, root, last, name, *words = sys.argv[1:]
+sys.path[:0] = [scripts, root]
+import hsem, _parts
+from tests.tooling.conftest import small
+model = small()
+hsem.load = lambda *args, **kwargs: model
+count = 0
+def counted(save):
+    def write(*args, **kwargs):
+        global count
+        count += 1
+        if count == int(last):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return save(*args, **kwargs)
+    return write
+_parts.save_tensors = counted(_parts.save_tensors)
+_parts.crowd.__kwdefaults__["size"] = 8  # so that a small crowd has several parts
+hsem.results.save = counted(hsem.results.save)
+script = importlib.import_module(name)
+if name == "real_faces":
+    script.SETTINGS = ((3, 0), (3, 2))
+sys.argv = [name, *words]
+script.main()
+"""
+
+
+def run(folder: Path, name: str, last: int, *more: str) -> int:
+    flag = "--out" if name in ("principal", "regions") else "--output"
+    words = [*SMALL[name].split(), flag, str(folder / f"{name}.safetensors"), *more]
+    command = [sys.executable, "-c", RUNNER, str(SCRIPTS), str(ROOT), str(last), name, *words]
+    env = {"HSEM_PARTS": str(folder / "parts"), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr[-2000:]
+    return done.returncode
+
+
+@pytest.fixture(scope="module")
+def needed(tmp_path_factory) -> dict[str, list[str]]:
+    """What the scripts take from each other."""
+    folder = tmp_path_factory.mktemp("needed")
+    for name in ("named", "principal"):
+        assert run(folder, name, 0) == 0
+    principal, named = (str(folder / f"{n}.safetensors") for n in ("principal", "named"))
+    return {"regions": ["--principal", principal], "table_one": ["--directions", named]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_killed_and_started_again(name: str, needed: dict, tmp_path: Path) -> None:
+    more = needed.get(name, [])
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert run(whole, name, 0, *more) == 0
+    assert not list((whole / "parts").glob("*"))  # cleared when the result is there
+    for last in (2, 2) if name != "swap" else (2,):  # killed, and killed again later
+        assert run(broken, name, last, *more) == -signal.SIGKILL
+    assert list(broken.rglob("*.safetensors")) and not list(broken.rglob(".*"))  # nothing half
+    assert run(broken, name, 0, *more) == 0
+    one, two = (results.load(f / f"{name}.safetensors", check=False) for f in (whole, broken))
+    assert one.tensors.keys() == two.tensors.keys()
+    for key, value in one.tensors.items():
+        torch.testing.assert_close(two[key], value, rtol=0, atol=0, equal_nan=True, msg=key)
+    for key, direction in one.directions.items():
+        torch.testing.assert_close(
+            two.directions[key].delta_h, direction.delta_h, rtol=0, atol=0, msg=key
+        )
+
+
+@pytest.mark.slow
+def test_parts_of_other_settings_are_not_taken(tmp_path: Path) -> None:
+    assert run(tmp_path, "learning", 3) == -signal.SIGKILL
+    parts = set(tmp_path.rglob("parts/*/*"))
+    assert run(tmp_path, "learning", 1, "--steps", "4") == -signal.SIGKILL  # nothing was found
+    assert set(tmp_path.rglob("parts/*/*")) == parts
