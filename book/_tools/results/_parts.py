@@ -33,7 +33,7 @@ FOLDER = Path(os.environ.get("HSEM_PARTS", ROOT / "_build" / "parts"))
 class Parts:
     """Parts of the result `name` of a model, for these settings (plain JSON values)."""
 
-    def __init__(self, name: str | Path, model: hsem.HSpaceUNet, **settings: Any) -> None:
+    def __init__(self, name: str | Path, model: hsem.HSpaceUNet, /, **settings: Any) -> None:
         facts = {
             "model": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type,
             "torch": torch.__version__, **settings,
