@@ -59,7 +59,7 @@ def invert(
 
     Parameters
     ----------
-    images : (b, 3, H, W) in [-1, 1]
+    images : (b, 3, H, W) in [-1, 1], on any device
     steps, schedule : T, spread as the model's scheduler says; or the exact noise levels
     fixed_point : rounds of refinement at each step, at most; 0 is plain DDIM inversion, which
         does not lead back: on the packaged portraits it is off by half of what two people differ

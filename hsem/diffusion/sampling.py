@@ -52,7 +52,7 @@ def sample_steps(
 
     Parameters
     ----------
-    x : x_T, (b, 3, H, W), standard normal
+    x : x_T, (b, 3, H, W), standard normal, on any device; so may z be, and what the edit returns
     eta : 0 is DDIM, 1 is DDPM (eq. 5); one number, or one per step
     z : the noise of eq. 2, (b, T, 3, H, W); needed where eta > 0
     edit : (i, h) -> h, see `hsem.edits`
@@ -62,14 +62,16 @@ def sample_steps(
     Notes
     -----
     x0 is never clipped: clipping is not equation 2, and cannot be inverted. Gradients are the
-    caller's business; wrap the loop in `torch.no_grad()` where none are wanted.
+    caller's business; wrap the loop in `torch.no_grad()` where none are wanted. All tensors of a
+    `Step` are on the model's device.
     """
     etas = checked_eta(eta, schedule)
     _check_z(z, x, etas, schedule)
     check_grid(edit, schedule)
+    z = None if z is None else z.to(model.device)
     for i, (t, a, a_prev) in enumerate(schedule):
         h, context = model.encode(x, t)
-        edited = h if edit is None else edit(i, h)
+        edited = h if edit is None else edit(i, h).to(h)
         eps, x0 = model.predict(edited, context)  # eq. 3
         eps_d = model.decode(h, context) if asyrp and edit is not None else eps
         sigma_t = sigma(a, a_prev, etas[i])  # eq. 5
@@ -144,7 +146,7 @@ def sample(
     Parameters
     ----------
     seeds : one integer per sample, such as `range(8)`; gives whatever noise is not given
-    x_T, z : noise to use instead, (b, 3, H, W) and (b, T, 3, H, W)
+    x_T, z : noise to use instead, (b, 3, H, W) and (b, T, 3, H, W), on any device
     steps, schedule : T, spread as the model's scheduler says; or the exact noise levels
     eta, edit, asyrp : see `sample_steps`
     record : any of "h", "x", "eps", "x0", "delta_h"
@@ -203,8 +205,9 @@ def sample(
     with tqdm(total=n * schedule.steps, disable=not progress, unit="step", leave=False) as bar:
         Pieces(batch_size).run(n, compute)
     return Samples(
-        seeds=seeds, eta=etas, schedule=schedule, given_z=z, edit=edit, asyrp=asyrp, **out
-    )
+        seeds=seeds, eta=etas, schedule=schedule, given_z=None if z is None else z.cpu(), edit=edit,
+        asyrp=asyrp, **out,
+    )  # fmt: skip
 
 
 def draw_noise(

@@ -114,8 +114,7 @@ class Direction:
 
     def rescaled_like(self, other: Direction) -> Direction:
         """This direction with the norm of `other` at every step: a fair comparison (fig. 4)."""
-        self._like(other)
-        mine, theirs = self.step_norms(), other.step_norms()
+        mine, theirs = self.step_norms(), replace(other, delta_h=self._like(other)).step_norms()
         if bool(((mine == 0) & (theirs > 0)).any()):
             raise ValueError("cannot rescale: this direction is zero at a step where other is not")
         ratio = torch.where(theirs > 0, theirs / mine, 0.0).to(self.delta_h)

@@ -124,7 +124,7 @@ def _masked(mask: Tensor, i: int, h: Tensor, edit: Edit) -> Tensor:
             f"or broadcast to (C, h, w) = {tuple(h.shape[1:])}; it lives in h-space, not "
             "over the pixels of the image"
         )
-    return h + mask.to(h) * (edit(i, h) - h)
+    return h + mask.to(h) * (edit(i, h).to(h) - h)
 
 
 def only_at(edit: Edit, steps: Iterable[int]) -> GridEdit:
@@ -163,13 +163,13 @@ def chain(*edits: Edit) -> Edit:
 
 def _chain(i: int, h: Tensor, *edits: Edit) -> Tensor:
     for edit in edits:
-        h = edit(i, h)
+        h = edit(i, h).to(h)
     return h
 
 
 def slerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
-    """Spherical interpolation of each row (all axes but the first) from a (0) to b (1)."""
-    dims = tuple(range(1, a.ndim))
+    """Spherical interpolation of each row (all axes but the first) from a (0) to b (1), where a is."""
+    dims, b = tuple(range(1, a.ndim)), b.to(a)
     weight = weight.to(a) if isinstance(weight, Tensor) else a.new_tensor(weight)
 
     def length(v: Tensor) -> Tensor:

@@ -52,6 +52,8 @@ class Attribute:
 class PortraitClassifier(nn.Module):
     """Predicts pose, age, expression, accessories, hair and light of 64x64 portraits.
 
+    Pictures may be on any device; scores and features are on the classifier's.
+
     Parameters
     ----------
     attributes : what the columns are

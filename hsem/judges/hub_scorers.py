@@ -97,7 +97,9 @@ class ClipScorer:
         # The two towers by hand: get_image_features returns other types in other versions.
         pooled = self.model.vision_model(pixel_values=pixels).pooler_output
         features = _unit(self.model.visual_projection(pooled))
-        logits = self.model.logit_scale.exp() * torch.einsum("nd,kpd->nkp", features, self._texts)
+        logits = self.model.logit_scale.exp() * torch.einsum(
+            "nd,kpd->nkp", features, self._texts.to(features)
+        )
         return _binary(logits, self.output)
 
     @torch.no_grad()

@@ -157,7 +157,7 @@ def edit_h(
                 "and the same spacing, or bring the direction to its grid with resampled()"
             )
         if half is None:
-            return edit(index[t], h)
+            return edit(index[t], h).to(h)
         out = h.clone()
         out[rows_of(half, h)] = edit(index[t], h[rows_of(half, h)])
         return out

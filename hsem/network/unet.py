@@ -149,14 +149,16 @@ class HSpaceUNet:
 
         Parameters
         ----------
-        x : noisy images, (b, 3, H, W), on the model's device and in its `outer_dtype`
+        x : noisy images, (b, 3, H, W), in the model's `outer_dtype`, on any device
         t : training timestep, one for the whole batch
 
         Returns
         -------
-        h of shape (b, C, h, w), the output of the middle block, and the `Context` for `decode`.
+        h of shape (b, C, h, w), the output of the middle block, and the `Context` for `decode`,
+        both on the model's device.
         """
         self._check_x(x)
+        x = x.to(self.device)
         unet = self.unet
         t_emb = self._embed_time(t, x.shape[0], x.device)
         sample = unet.conv_in(x.to(self.dtype))
@@ -168,9 +170,12 @@ class HSpaceUNet:
         return h.to(self.outer_dtype), Context(skips, t_emb, x, t)
 
     def output(self, h: Tensor, context: Context) -> Tensor:
-        """Run the decoder: what the network itself returns, eps or v, (b, 3, H, W)."""
+        """Run the decoder: what the network itself returns, eps or v, (b, 3, H, W).
+
+        h may be on any device; the answer, here and in what follows, is on the model's.
+        """
         self._check_h(h, context)
-        unet, sample, skips = self.unet, h.to(self.dtype), context.skips
+        unet, sample, skips = self.unet, h.to(context.x.device, self.dtype), context.skips
         for block in unet.up_blocks:
             n = len(block.resnets)
             sample = block(sample, skips[-n:], context.t_emb)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Lock, local
+from threading import RLock, local
 from typing import Any
 
 import torch
@@ -69,11 +69,12 @@ class _AsWritten:
     """Compiled networks run as they are written: what was compiled before knows no hook of ours.
 
     One for all blocks, as they may end in another order than they began, or in other threads:
-    the first sets torch's stance, the last restores it.
+    the first sets torch's stance, the last restores it. The lock may be taken twice by a thread:
+    a dropped generator with a block in it is closed whenever Python collects it, here as well.
     """
 
     def __init__(self) -> None:
-        self.lock, self.blocks, self.stance = Lock(), 0, ExitStack()
+        self.lock, self.blocks, self.stance = RLock(), 0, ExitStack()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -98,7 +99,8 @@ _as_written = _AsWritten()
 
 def _one_timestep(given: Any) -> int:
     """The timestep of a call; diffusers passes numbers, or tensors with one entry per sample."""
-    given = given if isinstance(given, Tensor) else torch.tensor(given, device="cpu")
+    if not isinstance(given, Tensor):
+        given = torch.tensor(given, dtype=torch.float64, device="cpu")
     values = given.flatten().unique()
     if len(values) != 1:
         raise ValueError(

@@ -94,7 +94,7 @@ class Annotation:
                 file,
                 format=np.array(FORMAT),
                 seeds=np.array(self.seeds, dtype=np.int64),
-                scores=self.scores.numpy(),
+                scores=self.scores.cpu().numpy(),
                 names=np.array(self.names),
                 about=np.array(json.dumps(about)),
             )

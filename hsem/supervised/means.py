@@ -37,13 +37,14 @@ def mean_difference(positive: Tensor, negative: Tensor) -> Tensor:
 
     Returns
     -------
-    v, of the shape of one example. The sum is taken in float64.
+    v, of the shape of one example, on the device of `positive`. The sum is taken in float64.
     """
     if positive.shape != negative.shape or positive.ndim < 2 or not len(positive):
         raise ValueError(
             "positive and negative must be equally many examples of the same shape, (n, ...) with "
             f"n > 0, got {tuple(positive.shape)} and {tuple(negative.shape)}"
         )
+    negative = negative.to(positive.device)
     return (positive.double() - negative.double()).mean(dim=0).to(positive.dtype)
 
 

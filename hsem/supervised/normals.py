@@ -35,7 +35,7 @@ def normal_direction(
 
     Returns
     -------
-    At each step the unit normal times the distance of the two means along it, so that scale 1
+    On the CPU. At each step the unit normal times the distance of the two means along it, so that scale 1
     moves a negative example as far as a mean difference would, as seen by the classifier.
 
     Raises
@@ -58,6 +58,7 @@ def normal_direction(
         raise ValueError(f"method={method!r} is unknown; choose 'logistic' or 'lda'")
     if not 0 < strength <= (1 if method == "lda" else float("inf")):
         raise ValueError(f"strength={strength} is out of range for method={method!r}")
+    positive, negative = positive.detach().cpu(), negative.detach().cpu()
     labels = torch.cat([positive.new_ones(len(positive)), positive.new_zeros(len(negative))])
     rows = []
     for i in range(positive.shape[1]):

@@ -201,7 +201,7 @@ def largest_principal_angle(a: Tensor, b: Tensor) -> float:
 
     Parameters
     ----------
-    a, b : (k, ...), linearly independent vectors; `a` may hold fewer than `b`
+    a, b : (k, ...), linearly independent vectors, on any device; `a` may hold fewer than `b`
 
     Notes
     -----
@@ -220,5 +220,5 @@ def largest_principal_angle(a: Tensor, b: Tensor) -> float:
             "a and b must hold vectors of the same shape, a no more of them than b; got "
             f"{tuple(a.shape)} and {tuple(b.shape)}"
         )
-    qa, qb = (torch.linalg.qr(columns(x))[0] for x in (a, b))
+    qa, qb = (torch.linalg.qr(columns(x.to(a.device)))[0] for x in (a, b))
     return arcsine(norm(qa - qb @ (qb.T @ qa)))

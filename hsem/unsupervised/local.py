@@ -186,7 +186,7 @@ def trajectory(
             with torch.no_grad():
                 h, context = model.encode(x, schedule.timesteps[i])
                 _check_recorded(samples, index, i, h, model)
-                h = h if edit is None else edit(i, h)
+                h = h if edit is None else edit(i, h).to(h)
             yield Point(i, context.t, h, context)  # gradients are the caller's business again
         if i < max(steps):
             with torch.no_grad():

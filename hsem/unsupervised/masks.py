@@ -80,6 +80,7 @@ def from_array(array: Any, size: Size | None = None) -> Tensor:
 
     Values above half of the largest are inside. Enlarged or reduced by the nearest pixel.
     """
+    array = array.detach().cpu() if isinstance(array, Tensor) else array
     values = torch.as_tensor(np.asarray(array), dtype=torch.float64, device="cpu")
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]

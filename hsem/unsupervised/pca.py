@@ -107,7 +107,7 @@ class HSpacePCA(Estimator):
 
     @torch.no_grad()
     def partial_fit(self, h_seqs: Tensor, y: None = None) -> HSpacePCA:
-        """Learn from one more batch, (m, T, C, h, w), on the device it lives on.
+        """Learn from one more batch, (m, T, C, h, w), on the device of the first one.
 
         How samples are cut into batches has a small influence on the result, as always with
         incremental PCA: larger batches lose less and take more memory.
@@ -115,6 +115,7 @@ class HSpacePCA(Estimator):
         h_seqs = self._checked(h_seqs)
         x = h_seqs.flatten(2)
         state = self._state or IncrementalPCA.empty(x, self.joint)
+        x = x.to(state.basis.device)
         extra = self.n_components if self.extra is None else self.extra
         self._state = state.updated(x, self.n_components + extra, self.keep_scores)
         self._shape = tuple(h_seqs.shape[1:])
@@ -192,7 +193,10 @@ class HSpacePCA(Estimator):
     # ------------------------------------------------------------------------------------- use
 
     def transform(self, h_seqs: Tensor) -> Tensor:
-        """Coordinates along `components_`: (n, T, C, h, w) to (n, k, T), or (n, k, 1) if joint."""
+        """Coordinates along `components_`: (n, T, C, h, w) to (n, k, T), or (n, k, 1) if joint.
+
+        On the device of `components_`, wherever `h_seqs` is; so is `inverse_transform`.
+        """
         components = self.components_
         h_seqs = self._checked(h_seqs)
         centred = (h_seqs.to(components) - self.mean_).flatten(2)

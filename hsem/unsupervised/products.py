@@ -87,8 +87,9 @@ class JacobianProducts:
                     (self.jtu,) = torch.autograd.grad(self.y, self.h, self.u, create_graph=True)
 
     def push(self, v: Tensor) -> Tensor:
-        """J v, from (b, *h.shape) to (b, *y.shape)."""
+        """J v, from (b, *h.shape), on any device, to (b, *y.shape) where f(h) is."""
         self.pushed += len(v)
+        v = v.to(self.h)
         if not self.forward_mode:
             return self._transposed(self.jtu, self.u, v)
         point = self.h.detach()
@@ -97,9 +98,9 @@ class JacobianProducts:
             return torch.cat(self._pieces.run(len(v), lambda which: columns(v[which])))
 
     def pull(self, u: Tensor) -> Tensor:
-        """Jᵀ u, from (b, *y.shape) to (b, *h.shape)."""
+        """Jᵀ u, from (b, *y.shape), on any device, to (b, *h.shape) where h is."""
         self.pulled += len(u)
-        return self._transposed(self.y, self.h, u)
+        return self._transposed(self.y, self.h, u.to(self.y))
 
     def _transposed(self, output: Tensor, source: Tensor, stack: Tensor) -> Tensor:
         """(d output / d source)ᵀ times each tensor of the stack."""

@@ -44,8 +44,10 @@ def to_uint8(images: Tensor | np.ndarray) -> np.ndarray:
     ValueError
         If the shape is another one, or a value is not finite.
     """
-    if isinstance(images, Tensor) and images.is_floating_point():  # numpy knows no bfloat16
-        images = images.detach().float().cpu()
+    if isinstance(images, Tensor):
+        images = images.detach().cpu()
+        if images.is_floating_point():  # numpy knows no bfloat16
+            images = images.float()
     array = np.asarray(images)
     if array.ndim < 3 or array.shape[-3] not in (1, 3):
         raise ValueError(

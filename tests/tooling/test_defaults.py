@@ -14,7 +14,6 @@ MAKERS = {
 }  # fmt: skip
 ALLOWED = {  # where, and why
     ("unet.py", "as_tensor"): "a timestep, whole or traced for an export, keeps its dtype",
-    ("hooks.py", "tensor"): "only a number is looked at, of whatever dtype",
     ("classifier.py", "tensor"): "part of a network, beside weights on the default device",
 }
 
