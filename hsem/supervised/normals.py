@@ -35,7 +35,7 @@ def normal_direction(
 
     Returns
     -------
-    On the CPU. At each step the unit normal times the distance of the two means along it, so that scale 1
+    On the CPU. At each step the unit normal times the distance of the two means along it: scale 1
     moves a negative example as far as a mean difference would, as seen by the classifier.
 
     Raises
