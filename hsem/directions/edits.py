@@ -168,7 +168,7 @@ def _chain(i: int, h: Tensor, *edits: Edit) -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
-    """Spherical interpolation of each row (all axes but the first), from a (0) to b (1), where a is."""
+    """Spherical interpolation of each row (all axes but the first), a at 0, b at 1; where a is."""
     dims, b = tuple(range(1, a.ndim)), b.to(a)
     weight = weight.to(a) if isinstance(weight, Tensor) else a.new_tensor(weight)
 
