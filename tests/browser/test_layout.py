@@ -10,7 +10,6 @@ from playwright.sync_api import Browser
 
 from tests.browser.test_book import NAMES, ROOT
 from tests.browser.visit import Visit, visit
-from tests.notebooks.reading import TO_CONVERT
 
 MAX_BYTES = 6_000_000
 WIDTHS = (1280, 390)
@@ -63,12 +62,8 @@ def faults(seen: Visit, width: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_can_be_seen(
-    browser: Browser, name: str, width: int, request: pytest.FixtureRequest
-) -> None:
+def test_everything_can_be_seen(browser: Browser, name: str, width: int) -> None:
     path = ROOT / "_build/html" / f"{name}.html"
-    if {path.stem, f"{path.stem}.md"} & TO_CONVERT:
-        request.applymarker(pytest.mark.xfail(reason="to be converted", strict=False))
     with visit(browser, path, width=width) as seen:
         seen.films()
         seen.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")

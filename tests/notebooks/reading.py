@@ -1,7 +1,4 @@
-"""What a chapter owes to people who only read it: text, code, tables and figures.
-
-Chapters named by a file in `to_convert/` are still to be rewritten; the folder is to become empty.
-"""
+"""What a chapter owes to people who only read it: text, code, tables and figures."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ HERE = Path(__file__).parent
 BOOK = HERE.parents[1] / "book"
 CHAPTERS = sorted(p.stem for p in BOOK.glob("*.ipynb"))
 PAGES = sorted(p.name for p in [*BOOK.glob("*.md"), BOOK.parent / "README.md"])
-TO_CONVERT = {p.name for p in HERE.glob("to_convert/*")}
 
 VISIBLE_LINES = 80  # two screens
 CODE_WIDTH = 80  # what the page's column shows

@@ -18,7 +18,6 @@ from tests.notebooks.reading import (
     BOOK,
     CHAPTERS,
     PAGES,
-    TO_CONVERT,
     columns,
     faults,
     page_faults,
@@ -33,12 +32,12 @@ def where(page: str) -> Path:
     return BOOK.parent / page if page == "README.md" else BOOK / page
 
 
-@pytest.mark.parametrize("name", [c for c in CHAPTERS if c not in TO_CONVERT])
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_can_be_read(name: str) -> None:
     assert faults(BOOK / f"{name}.ipynb") == []
 
 
-@pytest.mark.parametrize("name", [p for p in PAGES if p not in TO_CONVERT])
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_no_typed_result(name: str) -> None:
     assert page_faults(where(name)) == []
 
@@ -46,10 +45,6 @@ def test_a_page_has_no_typed_result(name: str) -> None:
 @pytest.mark.parametrize("name", [*(f"{c}.ipynb" for c in CHAPTERS), *PAGES])
 def test_the_text_says_what_the_run_published(name: str) -> None:
     assert stale(where(name)) == []
-
-
-def test_what_is_to_be_converted_exists() -> None:
-    assert {*CHAPTERS, *PAGES} >= TO_CONVERT
 
 
 # -- what is a typed result, and what is not -----------------------------------------------------
