@@ -199,8 +199,8 @@ def test_a_generator_that_is_dropped_half_way(net: nn.Module) -> None:
 
 
 def test_a_block_that_closes_while_another_opens_waits_for_nobody(small: nn.Module) -> None:
-    """Python may collect a dropped generator, and close its block, at any line of this thread: also
-    at one that holds the lock. With a lock that a thread can take once only, it waits for itself."""
+    """Python may collect a dropped generator, and close its block, at any line of this thread, also
+    where it holds the lock; if a thread can take that only once, it waits for itself."""
     finished = threading.Event()
 
     def within_the_lock() -> None:
