@@ -90,8 +90,9 @@ def joined(tensors: dict[str, Tensor], table: TableOne, r: int) -> dict[str, Ten
             new = getattr(getattr(table, half), what).float()
             key = f"{half}/{what}"
             out[key] = torch.cat([tensors[key], new]) if key in tensors else new
-    variance = tensors["spread"].square() * r if tensors else 0
-    out["spread"] = ((variance + table.original.spread.float().square()) / (r + 1)).sqrt()
+    # As it will be read again: a run that was stopped must end as one that was not.
+    before = tensors["spread"].half().float().square() * r if tensors else 0
+    out["spread"] = ((before + table.original.spread.float().square()) / (r + 1)).sqrt()
     return out
 
 
