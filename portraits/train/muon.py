@@ -57,15 +57,14 @@ class Muon(torch.optim.Optimizer):
                 state = self.state[params[0]]
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(gradient)
-                old = state["momentum"]
-                new = old.lerp(gradient, 1 - group["momentum"])
-                update = orthogonalise(gradient.lerp(new, group["momentum"]))
-                update *= max(1, rows / columns) ** 0.5
+                momentum = state["momentum"]
+                scale: Tensor | float = max(1, rows / columns) ** 0.5
                 if self.found_inf is not None:
                     bad = self.found_inf > 0
-                    new = torch.where(bad, old, new)
-                    update = torch.where(bad, 0.0, update)
-                old.copy_(new)
+                    gradient = torch.where(bad, momentum, gradient)  # which leaves momentum alone
+                    scale = torch.where(bad, 0.0, scale)
+                momentum.lerp_(gradient, 1 - group["momentum"])
+                update = orthogonalise(gradient.lerp_(momentum, group["momentum"])).mul_(scale)
                 for p, u in zip(params, update, strict=True):
                     p.add_(u.view(p.shape), alpha=-group["lr"])
 

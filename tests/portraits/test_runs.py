@@ -259,8 +259,10 @@ def test_a_run_becomes_a_pipeline_that_another_run_goes_on_from(data, tmp_path):
     average = tensors_of(tmp_path / "first")
     for name, value in unet.state_dict().items():
         assert torch.equal(value.half(), average[f"ema.unet.{name}"].half())
+    small = load_file(tmp_path / "first" / "average.safetensors")
     stored = load_file(model / "unet" / "diffusion_pytorch_model.safetensors")
     assert {v.dtype for v in stored.values()} == {torch.float16}
+    assert all(torch.equal(small[k], stored[k]) for k in stored) and len(small) == len(stored)
     train("second", "--init", str(model), "--skip-exchange", "0.7")
     export(tmp_path / "second", tmp_path / "twin")
     told = json.loads((tmp_path / "twin" / "training.json").read_text())
