@@ -30,15 +30,16 @@ from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import hsem
 
+from ..train.checkpoint import read_checkpoint, under
 from ..train.classifier import MIRRORED, TARGETS, load_targets
+from ..train.data import load_images
 from ..train.levels import Inner, Level, level_noise
-from ..train.run import SCHEDULER, _under, load_images
+from ..train.settings import SCHEDULER
 
 STEPS = 20
 READABLE = 0.6  # squared correlation of the reading and the truth on held-out portraits
@@ -50,9 +51,9 @@ Reader = Callable[[Tensor], Tensor]
 def load_run(folder: Path) -> Inner:
     """The running average of a run, at the level that it has reached."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    meta = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+    tensors, meta = read_checkpoint(folder)
     net = Inner(UNet2DModel(**config["unet"]), meta["level"])
-    net.load_state_dict(_under(load_file(folder / "checkpoint.safetensors"), "ema."))
+    net.load_state_dict(under(tensors, "ema."))
     return net.eval().requires_grad_(False)
 
 
@@ -226,7 +227,7 @@ def compare(
         found["decode"] = decode(net, level, images, targets)
         found["effect"] = effect(net, level, alpha_bar, read, images[some], targets[some], people)
     h = encode(net, level, images[:1], 500, 0)
-    meta = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+    _, meta = read_checkpoint(folder)
     args = json.loads((folder / "config.json").read_text(encoding="utf-8"))["args"]
     return {
         "run": folder.name,
@@ -289,10 +290,8 @@ def main() -> None:
     p.add_argument("--only", choices=("swap",), default="", help="the quickest of the three")
     p.add_argument("runs", type=Path, nargs="+")
     args = p.parse_args()
-    levels = {
-        json.loads((r / "checkpoint.json").read_text(encoding="utf-8"))["level"] for r in args.runs
-    }
-    data = {level: prepared(args.data, level) for level in sorted(levels)}
+    levels = sorted({read_checkpoint(run)[1]["level"] for run in args.runs})
+    data = {level: prepared(args.data, level) for level in levels}
     rows = [
         compare(r, data, args.pairs, args.people, args.only) for r in tqdm(args.runs, desc="runs")
     ]

@@ -32,7 +32,7 @@ from tqdm.auto import tqdm
 import hsem
 from hsem.network.models import DATA
 
-from ..train.run import load_images
+from ..train.data import load_images
 from .measures import (
     frechet_distance,
     in_batches,

@@ -1,6 +1,6 @@
-"""python -m portraits.train: see `run.py`."""
+"""python -m portraits.train: see `command.py`."""
 
-from .run import main
+from .command import main
 
 if __name__ == "__main__":
     main()

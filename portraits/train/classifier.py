@@ -28,7 +28,8 @@ from hsem import classifier
 from hsem.judges.classifier import Attribute, PortraitClassifier
 
 from ..dataset.files import read_labels
-from .run import half_precision, layout, load_images
+from .data import load_images
+from .loss import half_precision, layout
 
 # Order of the columns in the shards, as the renderer writes them.
 COLUMNS = [

@@ -18,6 +18,8 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
+from .draws import uniform
+
 
 class Inner(nn.Module):
     """The levels of a `UNet2DModel` from `level` inwards, as a network of their own.
@@ -111,7 +113,7 @@ def skip_dropout(
     way, and its bottleneck then has little to say. One that cannot rely on them learns to send it
     through the bottleneck. The connections of the `finest` levels, which carry detail, are kept.
     """
-    keep = (torch.rand(n, levels, generator=generator) >= p).float()
+    keep = (uniform(generator, n, levels) >= p).float()
     keep[:, :finest] = 1
     return keep
 
@@ -125,8 +127,8 @@ def skip_exchange(n: int, levels: int, p: float, generator: torch.Generator) -> 
     made noisy by the same noise, the skip connections still tell the noise, even those of the
     finest level, and what the picture is of is for h to say.
     """
-    keep = (torch.rand(n, levels, generator=generator) >= p).float()
-    left_alone = torch.rand(n // 2, 1, generator=generator) < 0.25
+    keep = (uniform(generator, n, levels) >= p).float()
+    left_alone = uniform(generator, n // 2, 1) < 0.25
     return torch.maximum(keep, left_alone.float().repeat_interleave(2, 0))
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from portraits.evaluate import compare
 from portraits.train.levels import Inner, level_noise
-from portraits.train.run import SCHEDULER, unet_config
+from portraits.train.settings import SCHEDULER, unet_config
 
 ALPHA_BAR = DDPMScheduler(**SCHEDULER).alphas_cumprod
 
@@ -98,8 +98,8 @@ def test_the_command_compares_two_runs(tmp_path, monkeypatch):
         save_file(
             {f"ema.{k}": v for k, v in inner.state_dict().items()},
             folder / "checkpoint.safetensors",
+            {"run": json.dumps({"level": 1, "seen": 0})},
         )
-        (folder / "checkpoint.json").write_text(json.dumps({"level": 1, "seen": 0}))
         (folder / "config.json").write_text(
             json.dumps({"unet": unet_config(channels, 1), "args": {"attention": 1}})
         )

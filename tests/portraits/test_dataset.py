@@ -11,7 +11,7 @@ from portraits.dataset.files import pack, read_images, read_labels
 from portraits.dataset.sampler import sample
 from portraits.renderer.factors import LABELS, Portrait, labels
 from portraits.train.classifier import load_targets
-from portraits.train.run import load_images
+from portraits.train.data import load_images
 
 
 class PlainStudio:

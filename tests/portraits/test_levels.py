@@ -1,12 +1,15 @@
 """Progressive growing: the inner levels do on small pictures what they do inside the whole."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch import nn
 
+from portraits.train.data import draw_timesteps
 from portraits.train.levels import Inner, grow, level_noise, skip_dropout, skip_exchange
-from portraits.train.run import SCHEDULER, draw_timesteps
+from portraits.train.settings import SCHEDULER, Settings
 
 SMALL = {
     "sample_size": 32,
@@ -138,7 +141,14 @@ def test_x0_and_noise_come_back_from_v(level):
 
 def test_inner_levels_are_trained_on_noisier_timesteps():
     whole, inner = (
-        draw_timesteps(4000, 1000, torch.Generator().manual_seed(0), level).float().mean()
+        draw_timesteps(
+            4000,
+            torch.Generator().manual_seed(0),
+            Settings(Path(), Path(), level=level).noise_levels,
+            level,
+        )
+        .float()
+        .mean()
         for level in (0, 2)
     )
     assert inner > whole + 100
