@@ -93,7 +93,8 @@ html: setup  ## build the pages from the stored outputs (seconds)
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
 results: setup  ## compute again what the chapters load (an hour on two cores; goes on where it was stopped)
-	for script in $(sort $(wildcard book/_tools/results/[a-z]*.py)); do $(BIN)/python $$script || exit 1; done
+	for recipe in named principal learning pairs real_faces regions swap table_one; do \
+	    HSEM_CACHE=_build/cache $(BIN)/python -m hsem.recipes.$$recipe || exit 1; done
 
 live: setup $(VENV)/.lab  ## open the playground in JupyterLab, for any model
 	$(BIN)/python book/_tools/live_notebook.py _build/live/playground.ipynb

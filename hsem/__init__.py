@@ -31,6 +31,7 @@ from .network.export import export_onnx
 from .network.hooks import HRecord, edit_h, record_h
 from .network.models import KNOWN, default_device, fast_dtype, load, tiny_unet
 from .network.unet import Context, HSpaceUNet
+from .recipes.reference import judges_of, pictures_of, region_of
 from .supervised.annotation import Annotation, annotate, score_samples
 from .supervised.examples import Examples, expression_pairs, extremes
 from .supervised.means import (
@@ -97,6 +98,7 @@ __all__ = [
     "invert",
     "jacobian_subspace_iteration",
     "jacobian_svd",
+    "judges_of",
     "largest_principal_angle",
     "learning_curve",
     "load",
@@ -104,10 +106,12 @@ __all__ = [
     "masks",
     "mean_difference",
     "only_at",
+    "pictures_of",
     "project_out",
     "provenance_of",
     "random_like",
     "record_h",
+    "region_of",
     "results",
     "sample",
     "sample_steps",

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .network.models import DATA
 from .reading import checked, read_arrays, refusing
@@ -70,7 +71,7 @@ class ExpressionPortraits(Portraits):
 
 
 def expressions(
-    path: str | Path = DATA / "portraits" / "expressions.npz",
+    path: str | Path = DATA / "portraits" / "expressions.npz", *, size: int | None = None
 ) -> ExpressionPortraits:
     """A hundred people, neutral and with six expressions: a stand-in for BU3DFE (SM F).
 
@@ -80,6 +81,7 @@ def expressions(
     Parameters
     ----------
     path : an npz with what `portraits` asks for, and `subject`, `expression` and `intensity` (n,)
+    size : side length to which the pictures are scaled; None leaves them as they are
 
     Raises
     ------
@@ -96,9 +98,18 @@ def expressions(
         path, subject="iu", expression="U", intensity="f"
     )
     return ExpressionPortraits(
-        images, labels, names,
+        scaled(images, size), labels, names,
         tuple(map(int, subject)), tuple(map(str, expression)), tuple(map(float, intensity)),
     )  # fmt: skip
+
+
+def scaled(images: Tensor, size: int | None) -> Tensor:
+    """Pictures (n, 3, H, W) at another side length, by area when smaller; None leaves them."""
+    if size is None or tuple(images.shape[2:]) == (size, size):
+        return images
+    if size < 1:
+        raise ValueError(f"size must be a side length in pixels, 1 or more; got {size}")
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True).clamp(-1, 1)
 
 
 # ------------------------------------------------------------------------------------- details

@@ -1,17 +1,22 @@
 """What the book computed beforehand: results that take longer than a reader should wait.
 
-One safetensors file per chapter, in `hsem/data/results`, written by a script of the same name in
-`book/_tools/results`. Each knows the weights it was made with, and refuses others: a direction of
-one network means nothing in another.
+One safetensors file per chapter, in `hsem/data/results`, written by the recipe of the same name in
+`hsem/recipes`. Each knows the weights it was made with, and refuses others: a direction of one
+network means nothing in another.
 
-    stored = load("named", model)
+    stored = load("named", model)                # of the packaged weights
+    stored = load_or_make("named", model)        # of any: computed once, and kept in `cache()`
     stored["curve/yaw"], stored.directions["yaw"], stored.about()
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from .directions.direction import Direction, provenance_of
 from .files import read_tensors, save_tensors
@@ -90,7 +96,7 @@ def save(
     -------
     The path that was written.
     """
-    path = _path(name)
+    path = path_of(name)
     directions = dict(directions or {})
     data: dict[str, Tensor] = {}
     for key, value in (tensors or {}).items():
@@ -134,7 +140,7 @@ def load(name: str | Path, model: HSpaceUNet | None = None, *, check: bool = Tru
     ValueError
         If it was made with other weights, or by another version of this format.
     """
-    path = _path(name)
+    path = path_of(name)
     remedy = f"compute it with: {_script(path)}"
     if not path.is_file():
         raise FileNotFoundError(f"there are no stored results at {str(path)!r}; {remedy}")
@@ -171,15 +177,104 @@ def load(name: str | Path, model: HSpaceUNet | None = None, *, check: bool = Tru
     return Results(path.stem, tensors, directions, provenance)
 
 
+def load_or_make(name: str | Path, model: HSpaceUNet, **sizes: Any) -> Results:
+    """Read results if there are any for these weights, else compute them and keep them.
+
+    Parameters
+    ----------
+    name : of a recipe in `hsem.recipes`, and after a hyphen of a variant; or a path, which is read
+    model : any model; it is left as it is
+    sizes : options of the recipe, such as n=400. Without any, what is there is taken whatever its
+        sizes, and what is not there is computed in the recipe's small sizes (`SMALL`): for a first
+        look, in minutes on a GPU.
+
+    Returns
+    -------
+    Those of the package for the packaged weights; else those in `cache()`, by the fingerprint of
+    the weights. A computation that is stopped goes on where it was at the next call.
+
+    Raises
+    ------
+    ValueError
+        If there is no such recipe, or it knows no such size.
+
+    Notes
+    -----
+    A progress bar counts runs of the network, and says beforehand about how many minutes they take.
+    """
+    if Path(name).name != str(name) or Path(name).suffix:
+        return load(name, model)
+    command = importlib.import_module("hsem.recipes.command")  # recipes stand above this module
+    recipe, args = command.find(str(name))
+    unknown = sizes.keys() - vars(args).keys()
+    if unknown:
+        raise ValueError(f"the recipe {name!r} knows {sorted(vars(args))}, not {sorted(unknown)}")
+    mine = cache() / "results" / model.fingerprint / f"{name}.safetensors"
+    for path in (path_of(name), mine):
+        if path.is_file() and load(path).provenance["fingerprint"] == model.fingerprint:
+            found = load(path, model)
+            if all(found.provenance.get(key, value) == value for key, value in sizes.items()):
+                return found
+    vars(args).update(recipe.SMALL | sizes | {"model": model.name, "output": str(mine)})
+    dtype = command.dtype_of(recipe, model.device)
+    with _as(model, dtype), _counted(model, str(name), recipe.runs(args)):
+        recipe.fill(args, model)
+    return load(mine, model)
+
+
+def cache() -> Path:
+    """Where results of other models are kept: HSEM_CACHE, or `hsem` in the user's cache folder."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hsem"
+    return Path(os.environ.get("HSEM_CACHE") or usual)
+
+
 # ------------------------------------------------------------------------------------- details
+
+
+@contextmanager
+def _as(model: HSpaceUNet, dtype: torch.dtype) -> Iterator[None]:
+    """The model in another precision within the block; its own weights come back as they were."""
+    before = model.dtype
+    if before == dtype:
+        yield
+        return
+    kept = {key: value.clone() for key, value in model.unet.state_dict().items()}
+    try:
+        model.to(dtype=dtype)
+        yield
+    finally:
+        model.to(dtype=before)
+        model.unet.load_state_dict(kept)
+
+
+@contextmanager
+def _counted(model: HSpaceUNet, name: str, runs: int) -> Iterator[None]:
+    """A progress bar over runs of the network, with the minutes that a first measurement says."""
+    shape, few = model.image_shape, 4
+    x = torch.zeros(few, *shape, device=model.device)
+    with torch.no_grad():
+        model.eps(x, 500)  # the first is slower
+        start = time.perf_counter()
+        float(model.eps(x, 500).sum())
+    minutes = runs * (time.perf_counter() - start) / few / 60
+    told = f"{name}, about {minutes:.0f} min" if minutes >= 1 else name
+    with tqdm(total=runs, desc=told, unit="run", smoothing=0) as bar:
+        watch = model.unet.mid_block.register_forward_hook(
+            lambda _, given, __: bar.update(len(given[0]))
+        )
+        try:
+            yield
+        finally:
+            watch.remove()
 
 
 def _script(path: Path) -> str:
     """The command that makes a file: what follows a hyphen in its name is a variant."""
-    return f"python book/_tools/results/{path.stem.split('-')[0]}.py"
+    return f"python -m hsem.recipes.{path.stem.split('-')[0]}"
 
 
-def _path(name: str | Path) -> Path:
+def path_of(name: str | Path) -> Path:
+    """The file of results: in the package by the name of a chapter, else a path."""
     path = Path(name)
     if path.parent == Path(".") and path.suffix != ".safetensors":
         return FOLDER / f"{path.name}.safetensors"

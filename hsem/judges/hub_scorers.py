@@ -52,7 +52,7 @@ class ClipScorer:
         label: str = "clip",
     ) -> None:
         self.model = model.eval()
-        self.processor = processor
+        self.tokenizer, self.processor = tokenizer, processor
         self.names = tuple(prompts)
         self.output = _checked_output(output)
         self.label = label
@@ -90,13 +90,29 @@ class ClipScorer:
         model = model.to(device or default_device(), torch.float32)
         return cls(model, tokenizer, processor, prompts, output=output, label=f"clip {source}")
 
+    def worded(self, prompts: Mapping[str, tuple[str, str]]) -> ClipScorer:
+        """The same network asked with other prompts."""
+        return ClipScorer(
+            self.model,
+            self.tokenizer,
+            self.processor,
+            prompts,
+            output=self.output,
+            label=self.label,
+        )
+
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Scores (n, k) of pictures (n, 3, H, W) in [-1, 1]."""
+    def features(self, images: Tensor) -> Tensor:
+        """Unit vectors (n, d) of pictures (n, 3, H, W) in [-1, 1], before any prompt."""
         pixels = _pixels(self.processor, images, self.model)
         # The two towers by hand: get_image_features returns other types in other versions.
         pooled = self.model.vision_model(pixel_values=pixels).pooler_output
-        features = _unit(self.model.visual_projection(pooled))
+        return _unit(self.model.visual_projection(pooled))
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scores (n, k) of pictures (n, 3, H, W) in [-1, 1]."""
+        features = self.features(images)
         logits = self.model.logit_scale.exp() * torch.einsum(
             "nd,kpd->nkp", features, self._texts.to(features)
         )

@@ -59,3 +59,72 @@ above. Several attributes are judgements ("Attractive") or binary labels of what
 a score says what a model associates with a phrase, not what a person is."""
 
 CELEBA_NAMES: tuple[str, ...] = tuple(CELEBA_PROMPTS)
+
+PORTRAIT_PROMPTS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "age": (("An old person", "A young person"), ("An elderly face", "A youthful face")),
+    "gender": (("A man", "A woman"), ("A male face", "A female face")),
+    "skin_tone": (
+        ("A person with dark skin", "A person with pale skin"),
+        ("A dark-skinned face", "A fair-skinned face"),
+    ),
+    "smile": (("A smiling person", "A person"), ("A happy, grinning face", "A serious face")),
+    "mouth_open": (
+        ("A person with an open mouth", "A person with a closed mouth"),
+        ("A face whose mouth is wide open", "A face with its lips pressed together"),
+    ),
+    "eye_open": (
+        ("A person with wide open eyes", "A person with closed eyes"),
+        ("A face staring with big eyes", "A sleeping face, eyes shut"),
+    ),
+    "brow_raise": (
+        ("A person with raised eyebrows", "A person with lowered eyebrows"),
+        ("A surprised face, brows up", "A frowning face, brows down"),
+    ),
+    "beard": (
+        ("A person with a beard", "A person without a beard"),
+        ("A bearded face", "A clean-shaven face"),
+    ),
+    "makeup": (
+        ("A person wearing heavy makeup", "A person without makeup"),
+        ("A face with lipstick and eyeshadow", "A bare face"),
+    ),
+    "hair_lightness": (
+        ("A person with blond hair", "A person with black hair"),
+        ("A face framed by light hair", "A face framed by dark hair"),
+    ),
+    "hair_grey": (
+        ("A person with gray hair", "A person with brown hair"),
+        ("A grey-haired head", "A brown-haired head"),
+    ),
+    "light_azimuth": (
+        ("A portrait lit from the right", "A portrait lit from the left"),
+        ("A face with shadow on its left side", "A face with shadow on its right side"),
+    ),
+    "light_elevation": (
+        ("A portrait lit from above", "A portrait lit from below"),
+        ("A face under a ceiling lamp", "A face above a footlight"),
+    ),
+    "light_ambient": (
+        ("A portrait in soft, even light", "A portrait in hard light"),
+        ("A face under an overcast sky", "A face under a spotlight"),
+    ),
+    "background": (
+        ("A portrait before a bright background", "A portrait before a dark background"),
+        ("A face against white", "A face against black"),
+    ),
+    "glasses": (
+        ("A person wearing glasses", "A person"),
+        ("A face with spectacles", "A face with nothing before its eyes"),
+    ),
+    "sunglasses": (
+        ("A person wearing sunglasses", "A person wearing glasses"),
+        ("A face with dark lenses", "A face whose eyes are seen"),
+    ),
+    "hat": (("A person wearing a hat", "A person"), ("A head under a cap", "A bare head")),
+    "long_hair": (
+        ("A person with long hair", "A person with short hair"),
+        ("Hair that falls over the shoulders", "Hair cropped close to the head"),
+    ),
+}
+"""What the judges of `portraits-64` read, asked of CLIP in two wordings: of the judge that chooses,
+then of the judge that measures, each (positive, negative). Head pose is not asked of CLIP."""

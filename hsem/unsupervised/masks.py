@@ -23,6 +23,18 @@ from ..reading import checked, read_arrays, refusing
 REGIONS = Path(__file__).parents[1] / "data" / "portraits-64" / "regions.npz"
 
 Size = int | Sequence[int] | Any
+ALIGNED: dict[str, tuple[tuple[float, float, float, float], ...]] = {  # x, y and half axes
+    "left_eye": ((0.38, 0.48, 0.08, 0.05),),
+    "right_eye": ((0.62, 0.48, 0.08, 0.05),),
+    "eyes": ((0.38, 0.48, 0.08, 0.05), (0.62, 0.48, 0.08, 0.05)),
+    "brows": ((0.37, 0.41, 0.10, 0.035), (0.63, 0.41, 0.10, 0.035)),
+    "nose": ((0.5, 0.58, 0.07, 0.10),),
+    "mouth": ((0.5, 0.74, 0.14, 0.065),),
+    "chin": ((0.5, 0.88, 0.13, 0.06),),
+    "face": ((0.5, 0.58, 0.27, 0.36),),
+    "glasses": ((0.36, 0.48, 0.13, 0.09), (0.64, 0.48, 0.13, 0.09)),
+    "hair": ((0.5, 0.38, 0.40, 0.36),),
+}
 
 
 def rectangle(size: Size, left: float, top: float, right: float, bottom: float) -> Tensor:
@@ -127,6 +139,29 @@ def region(name: str, size: Size | None = None, *, threshold: float = 0.5) -> Te
             f"is {float(table[name].max()):.0%}); take a smaller threshold"
         )
     return mask if size is None else from_array(mask, size)
+
+
+def aligned_region(name: str, size: Size) -> Tensor:
+    """A part of the face in photographs that are aligned as CelebA-HQ and FFHQ are: rough shapes.
+
+    Parameters
+    ----------
+    name : one of `region_names()`, as for `region`
+    size : side length, (H, W), or a model
+
+    Notes
+    -----
+    Ellipses at places that we chose by the way those data sets are cropped (the eyes on a level
+    near the middle, the mouth at three quarters). Nobody measured them.
+    """
+    if name not in ALIGNED and name != "background":
+        raise ValueError(f"no region is called {name!r}; there are {', '.join(region_names())}")
+    wanted = ALIGNED[name] if name != "background" else ALIGNED["face"] + ALIGNED["hair"]
+    parts = [ellipse(size, *shape) for shape in wanted]
+    union = torch.stack(parts).amax(0)
+    if name == "hair":
+        return union * (1 - aligned_region("face", size))
+    return 1 - union if name == "background" else union
 
 
 def region_names() -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from .live import Playground, playground
 from .picture import Picture, to_uint8
 from .published import publish
 from .show import anatomy, board, figure, grid, live_slider, slider, strip
+from .stamp import of, stamp
 from .tables import Table, table
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "figure",
     "grid",
     "live_slider",
+    "of",
     "playground",
     "publish",
     "slider",
+    "stamp",
     "strip",
     "table",
     "to_uint8",

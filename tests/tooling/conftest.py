@@ -21,7 +21,10 @@ def small() -> hsem.HSpaceUNet:
             up_block_types=("UpBlock2D",) * 4,
             norm_num_groups=4,
         )
-    return hsem.load(unet, scheduler=DDIMScheduler(prediction_type="v_prediction"), device="cpu")
+    scheduler = DDIMScheduler(prediction_type="v_prediction")
+    model = hsem.load(unet, scheduler=scheduler, device="cpu")
+    model.name = "portraits-small"  # whom to ask for judges, see hsem.judges_of
+    return model
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ LAYERS: tuple[set[str], ...] = (
     {"network.export"},
     {"unsupervised", "supervised"},
     {"evaluation"},
-    {"viz"},
+    {"viz", "recipes"},
 )  # fmt: skip
 ROOMS = sorted(p.parent.name for p in HSEM.glob("*/__init__.py"))
 MODULES = sorted(

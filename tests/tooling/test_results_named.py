@@ -1,10 +1,8 @@
-"""The scripts of section V run for any model, and what they store is what they should."""
+"""The recipes of section V run for any model, and what they store is what they should."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +14,6 @@ from hsem import results
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 from hsem.judges.scorers import from_function
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "book" / "_tools" / "results"
 N, COUNT, PEOPLE, STEPS = 24, 4, 2, 20
 
 pytestmark = pytest.mark.slow
@@ -31,21 +28,18 @@ def run(model, tmp_path_factory):
         path = folder / f"{output or name}.safetensors"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hsem, "load", lambda *args, **kwargs: model)
-            patch.syspath_prepend(str(SCRIPTS))
-            patch.setattr(importlib.import_module("_parts"), "FOLDER", folder / "parts")
+            patch.setenv("HSEM_CACHE", str(folder))
+            recipe = script(name)
             words = [w for key, v in options.items() for w in (f"--{key}", str(v))]
-            patch.setattr(sys, "argv", [name, *words, "--output", str(path)])
-            script(name).main()
+            args = recipe.parser().parse_args([*words, "--output", str(path)])
+            assert recipe.fill(args, model) == path
         return path
 
     return run
 
 
 def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"results_{name}", SCRIPTS / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module(f"hsem.recipes.{name}")
     if name == "real_faces":
         module.SETTINGS = ((3, 0), (3, 2))
     return module
@@ -161,15 +155,15 @@ def test_swaps_have_their_parents_and_controls(model, run) -> None:
         )
     assert (to_2 - s1).abs().max() > 0.02  # control: the swap does something
     assert not torch.equal(to_1, to_2) and not torch.equal(mixed, noise)
-    assert set(stored.provenance["fingerprints"]) == {"ordinary", "obeys"}
+    assert set(stored.provenance["fingerprints"]) == {"ordinary"}  # the twin is the default model's
 
 
 def test_swaps_of_weights_that_are_gone_are_kept(model, run) -> None:
     path = run("swap", output="ages", n=2, also="early=runs/early")
     first = results.load(path, model)
-    assert set(first.tensors) == {"ordinary", "obeys", "early"}
+    assert set(first.tensors) == {"ordinary", "early"}
     again = results.load(run("swap", output="ages", n=2), model)
     torch.testing.assert_close(again["early"], first["early"], rtol=0, atol=0)
     assert again.provenance["fingerprints"] == first.provenance["fingerprints"]
     other = results.load(run("swap", output="ages", n=3), model)  # other settings
-    assert set(other.tensors) == {"ordinary", "obeys"} and other["ordinary"].shape[1] == 3
+    assert set(other.tensors) == {"ordinary"} and other["ordinary"].shape[1] == 3

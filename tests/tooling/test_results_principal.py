@@ -1,11 +1,8 @@
-"""The scripts of section IV run for any model, and their tables hold together."""
+"""The recipes of section IV run for any model, and their tables hold together."""
 
 from __future__ import annotations
 
 import importlib
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +10,6 @@ import torch
 import hsem
 from hsem import results
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "book" / "_tools" / "results"
 STEPS, N, M = 3, 24, 2
 
 
@@ -21,17 +17,15 @@ STEPS, N, M = 3, 24, 2
 def tables(model, tmp_path_factory) -> tuple[results.Results, results.Results]:
     folder = tmp_path_factory.mktemp("results")
     first, second = folder / "principal.safetensors", folder / "regions.safetensors"
-    small = ["--n", N, "--m", M, "--steps", STEPS, "--batch-size", 4, "--out", first]
+    small = ["--n", N, "--m", M, "--steps", STEPS, "--batch-size", 4, "--output", first]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hsem, "load", lambda *args, **kwargs: model)
-        patch.syspath_prepend(str(SCRIPTS))
-        patch.setattr(importlib.import_module("_parts"), "FOLDER", folder / "parts")
+        patch.setenv("HSEM_CACHE", str(folder))
         for name, options in {
             "principal": small,
-            "regions": ["--m", M, "--rank", 4, "--principal", first, "--out", second],
+            "regions": ["--m", M, "--rank", 4, "--principal", first, "--output", second],
         }.items():
-            patch.setattr(sys, "argv", [name, *map(str, options)])
-            runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+            recipe = importlib.import_module(f"hsem.recipes.{name}")
+            recipe.fill(recipe.parser().parse_args(list(map(str, options))), model)
     return results.load(first, model), results.load(second, model)
 
 

@@ -13,7 +13,6 @@ import torch
 from hsem import results
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "book" / "_tools" / "results"
 SMALL = {
     "named": "--n 24 --count 4 --people 2",
     "principal": "--n 24 --m 2 --steps 3 --batch-size 4",
@@ -24,12 +23,13 @@ SMALL = {
     "real_faces": "--faces 2 --people 2 --steps 4",
     "table_one": "--n 2 --repeats 3",
 }
-# A script with the small network of the tests; it dies by SIGKILL as it writes file number `last`.
+# A recipe with the small network of the tests; it dies by SIGKILL as it writes file number `last`.
 RUNNER = """
 import importlib, os, signal, sys
-scripts, root, last, name, *words = sys.argv[1:]
-sys.path[:0] = [scripts, root]
-import hsem, _parts
+root, last, name, *words = sys.argv[1:]
+sys.path[:0] = [root]
+import hsem
+from hsem.recipes import parts
 from tests.tooling.conftest import small
 model = small()
 hsem.load = lambda *args, **kwargs: model
@@ -42,22 +42,20 @@ def counted(save):
             os.kill(os.getpid(), signal.SIGKILL)
         return save(*args, **kwargs)
     return write
-_parts.save_tensors = counted(_parts.save_tensors)
-_parts.crowd.__kwdefaults__["size"] = 8  # so that a small crowd has several parts
+parts.save_tensors = counted(parts.save_tensors)
+parts.crowd.__kwdefaults__["size"] = 8  # so that a small crowd has several parts
 hsem.results.save = counted(hsem.results.save)
-script = importlib.import_module(name)
+recipe = importlib.import_module(f"hsem.recipes.{name}")
 if name == "real_faces":
-    script.SETTINGS = ((3, 0), (3, 2))
-sys.argv = [name, *words]
-script.main()
+    recipe.SETTINGS = ((3, 0), (3, 2))
+recipe.fill(recipe.parser().parse_args(words), model)
 """
 
 
 def run(folder: Path, name: str, last: int, *more: str) -> int:
-    flag = "--out" if name in ("principal", "regions") else "--output"
-    words = [*SMALL[name].split(), flag, str(folder / f"{name}.safetensors"), *more]
-    command = [sys.executable, "-c", RUNNER, str(SCRIPTS), str(ROOT), str(last), name, *words]
-    env = {"HSEM_PARTS": str(folder / "parts"), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    words = [*SMALL[name].split(), "--output", str(folder / f"{name}.safetensors"), *more]
+    command = [sys.executable, "-c", RUNNER, str(ROOT), str(last), name, *words]
+    env = {"HSEM_CACHE": str(folder), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr[-2000:]
     return done.returncode

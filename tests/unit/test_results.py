@@ -69,7 +69,7 @@ def test_a_direction_of_zeros_and_one_without_provenance(model, tmp_path: Path) 
 def test_results_of_other_weights_are_refused(model, direction, tmp_path: Path) -> None:
     path = results.save(tmp_path / "named", model, {"n": torch.ones(1)})
     other = hsem.tiny_unet(seed=1)
-    with pytest.raises(ValueError, match=r"python book/_tools/results/named\.py"):
+    with pytest.raises(ValueError, match=r"python -m hsem\.recipes\.named"):
         results.load(path, other)
     assert results.load(path, other, check=False)["n"] == 1
     assert results.load(path).provenance["model"] == model.name
@@ -78,9 +78,9 @@ def test_results_of_other_weights_are_refused(model, direction, tmp_path: Path) 
 
 
 def test_missing_damaged_and_foreign_files(model, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.py"):
+    with pytest.raises(FileNotFoundError, match=r"recipes.nowhere"):
         results.load("nowhere", model)
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.py"):  # made by the same script
+    with pytest.raises(FileNotFoundError, match=r"recipes.nowhere"):  # made by the same script
         results.load("nowhere-variant", model)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no tensors here")

@@ -13,57 +13,14 @@ from hsem.evaluation.effects import effect_matrix  # noqa: E402
 from hsem.judges.hub_scorers import ClipScorer, ImageClassifier  # noqa: E402
 from hsem.judges.prompts import CELEBA_PROMPTS, PAPER_PROMPTS  # noqa: E402
 from hsem.judges.scorers import join, scores_of, select  # noqa: E402
+from tests import random_models  # noqa: E402
 from tests.painter import HALVES, Painter  # noqa: E402
-
-PROCESSOR = {
-    "do_resize": True,
-    "size": {"shortest_edge": 32},
-    "resample": 3,
-    "do_center_crop": True,
-    "crop_size": {"height": 32, "width": 32},
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.48, 0.46, 0.41],
-    "image_std": [0.27, 0.26, 0.28],
-}
 
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory):
     """A CLIP of two tiny towers, saved as the hub would hold it."""
-    folder = tmp_path_factory.mktemp("clip")
-    letters = [chr(c) for c in range(33, 127)]
-    vocab = [*letters, *(c + "</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: k for k, token in enumerate(vocab)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 77})
-    )
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps({"image_processor_type": "CLIPImageProcessor", **PROCESSOR})
-    )
-    tower = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    last = len(vocab) - 1
-    tokens = {"vocab_size": len(vocab), "bos_token_id": last - 1, "eos_token_id": last}
-    config = transformers.CLIPConfig(
-        text_config={**tower, **tokens, "pad_token_id": last},
-        vision_config={**tower, "image_size": 32, "patch_size": 8},
-        projection_dim=8,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = transformers.CLIPModel(config)
-        for p in model.parameters():  # the usual start is so small that all scores are equal
-            if p.ndim > 1:
-                torch.nn.init.normal_(p, std=0.3)
-    model.save_pretrained(folder)
-    return folder
+    return random_models.clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +114,7 @@ def tiny_classifier(folder, labels, problem_type):
         torch.manual_seed(0)
         transformers.ViTForImageClassification(config).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(
-        json.dumps({"image_processor_type": "ViTImageProcessor", **PROCESSOR, "size": 32})
+        json.dumps({"image_processor_type": "ViTImageProcessor", **random_models.PROCESSOR, "size": 32})
     )
     return folder
 

@@ -1,7 +1,7 @@
 """How local are the directions of one image, of its regions, and of PCA, at equal norm?
 
-    python book/_tools/results/regions.py              # about five minutes on two cores
-    python book/_tools/results/regions.py --m 100      # with a GPU
+    python -m hsem.recipes.regions              # about five minutes on two cores
+    python -m hsem.recipes.regions --m 100      # with a GPU
 
 For the chapters "Directions of one image" and "Regions". Needs the results of principal.py. Every
 edit has the same norm at every step: that of two standard deviations along the first principal
@@ -13,17 +13,22 @@ finished pictures.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
-from _parts import Parts
 from torch import Tensor
 
 import hsem
-from hsem import masks, results
+from hsem import results
+from hsem.unsupervised import masks
 from hsem.unsupervised.focus import Outside
+
+from . import command
+from .command import run
+from .parts import Parts
+from .reference import Judge, judges_of, region_of
 
 WAYS: tuple[tuple[str, Outside], ...] = (("masked", "ignore"), ("focused", "penalise"))
 REGIONS = ("eyes", "mouth", "hair")
@@ -32,11 +37,12 @@ KINDS = [
     *(f"jacobian {j}" for j in range(3)), *(f"{how} {name}" for name in REGIONS for how, _ in WAYS),
     *(f"pca {j}" for j in range(3)), "random", *(f"matched {j}" for j in range(3)),
 ]  # fmt: skip
+VARIANTS: dict[str, dict[str, Any]] = {"regions": {}}
+SMALL = {"m": 2}
+EXACT = True  # it takes derivatives
 
 
-def measures(
-    images: Tensor, plain: Tensor, regions: list[Tensor], judge: hsem.classifier.PortraitClassifier
-) -> Tensor:
+def measures(images: Tensor, plain: Tensor, regions: list[Tensor], judge: Judge) -> Tensor:
     """(n, 4 + regions + attributes): smallest boxes with 90 % and half of the squared change, as
     shares of the image; RMS change; RMS change of the attributes; share inside each region;
     change of each attribute."""
@@ -51,23 +57,29 @@ def measures(
     return torch.cat([torch.stack([box, half, rms, moved], dim=1), inside, shift], dim=1)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
     parser.add_argument("--m", type=int, default=12, help="images")
     parser.add_argument("--step", type=int, help="step index where the Jacobian is taken")
     parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
-    parser.add_argument("--device")
-    parser.add_argument("--principal", default="principal", help="results of principal.py")
-    parser.add_argument("--out", default="regions", help="name or path of the results")
-    options = parser.parse_args()
+    parser.add_argument("--principal", default="principal", help="results of that recipe")
+    return parser
 
-    model = hsem.load(device=options.device)
-    judge = hsem.classifier.load(hsem.classifier.SECOND)  # chose no example
-    principal = results.load(options.principal, model)
+
+def runs(args: argparse.Namespace) -> int:
+    """How often the network runs; a Jacobian product counts as two."""
+    edits, products = 2 * len(KINDS), 2 * 400
+    return int(args.m * (20 * (edits + 1) + products))
+
+
+def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
+    """One row of measures for each image and direction."""
+    judge = judges_of(model)[1]  # chose no example
+    principal = results.load_or_make(options.principal, model)
     steps, eta = principal.provenance["steps"], principal.provenance["eta"]
     step = options.step if options.step is not None else round(0.4 * steps)
     gamma = 2 * median(principal.directions["pca/0"].step_norms().tolist())
-    regions = [masks.region(name) for name in REGIONS]
+    regions = [region_of(model, name) for name in REGIONS]
     common = {"steps": steps, "eta": eta, "progress": False}
 
     def of_image(seed: int) -> dict[str, Tensor]:
@@ -116,11 +128,13 @@ def main() -> None:
             "products": torch.tensor(products).reshape(1, len(REGIONS), 2),
         }
 
-    parts = Parts(options.out, model, **vars(options), directions_of=principal.provenance["date"])
+    parts = Parts(
+        options.output, model, **vars(options), directions_of=principal.provenance["date"]
+    )
     seeds = range(FIRST, FIRST + options.m)
     tables = parts.over("image", seeds, lambda which: of_image(which[0]), size=1)
     path = results.save(
-        options.out, model,
+        options.output, model,
         # measures: (m, kinds, 4 + regions + attributes); measures_minus the same for -gamma, of all
         # kinds but the matched ones: which way a direction points is arbitrary, and a mouth may
         # open on one side only.
@@ -128,11 +142,11 @@ def main() -> None:
         kinds=KINDS, columns=["box", "half", "rms", "moved", *REGIONS, *judge.names],
         regions=list(REGIONS), m=options.m, step=step, gamma=gamma, steps=steps, eta=eta,
         first_seed=FIRST, rank=options.rank, measured_by="the second judge",
-        command=shlex.join(["python", *sys.argv]),
+        command=command.said("regions", options),
     )  # fmt: skip
     parts.clear()
-    print(f"wrote {path}, {path.stat().st_size / 1e3:.0f} kB")
+    return path
 
 
 if __name__ == "__main__":
-    main()
+    run(__name__)

@@ -6,12 +6,11 @@ About 13,000 runs of the network: three minutes on two cores, seconds on a GPU.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
-from _parts import Parts
 from torch import Tensor
 
 import hsem
@@ -19,25 +18,40 @@ from hsem import results
 from hsem.directions.direction import Direction, provenance_of
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 
+from . import command
+from .command import run
+from .parts import Parts
+from .reference import judges_of
+
 EXPRESSION = "surprise"
 COUNTS = (1, 2, 5, 10, 20, 50)
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
 STEPS, ETA, SEED = 20, 1.0, 7
+VARIANTS: dict[str, dict[str, Any]] = {"pairs": {}}
+SMALL = {"pairs": 12, "people": 4, "draws": 3}
+EXACT = True  # it inverts
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
     parser.add_argument("--pairs", type=int, default=100, help="people, neutral and surprised")
     parser.add_argument("--rounds", type=int, default=1, help="of refinement in the inversion")
     parser.add_argument("--draws", type=int, default=8, help="of n pairs, for the cosines")
     parser.add_argument("--people", type=int, default=16, help="new samples behind each curve")
     parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
-    parser.add_argument("--output", default="pairs", help="name or path of the file")
-    args = parser.parse_args()
+    return parser
 
-    model = hsem.load()
-    judge = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # chose no example
-    pictures = hsem.datasets.expressions()
+
+def runs(args: argparse.Namespace) -> int:
+    """How often the network runs."""
+    curves = 4 * (len(SCALES) - 1) + 1
+    return int(args.steps * (2 * args.pairs * (1 + args.rounds) + args.people * curves))
+
+
+def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
+    """The direction from pairs, where it lies in h, and what its parts do."""
+    judge = judges_of(model)[1]  # chose no example
+    pictures = hsem.datasets.expressions(size=model.image_shape[1])
     sides = [rows[: args.pairs] for rows in hsem.expression_pairs(pictures, EXPRESSION)]
     images = pictures.images[torch.cat(sides)]
     parts = Parts(args.output, model, **vars(args))
@@ -96,10 +110,10 @@ def main() -> None:
         steps=args.steps, eta=ETA, pairs=args.pairs, rounds=args.rounds, expression=EXPRESSION,
         first_seed=FIRST_SEED, people=args.people, columns=list(judge.names),
         measured_by="the second judge",
-        command=shlex.join(["python", *sys.argv]),
+        command=command.said("pairs", args),
     )  # fmt: skip
     parts.clear()
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    return path
 
 
 def lower_rows(shape: tuple[int, ...]) -> Tensor:
@@ -122,4 +136,4 @@ def cosines(differences: Tensor, counts: list[int], draws: int, draw: torch.Gene
 
 
 if __name__ == "__main__":
-    main()
+    run(__name__)

@@ -9,46 +9,55 @@ where ten were made. The paper's own size is `--n 100 --repeats 10`.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 import hsem
 from hsem import results
 from hsem.evaluation.effects import FIRST_SEED, TableOne
 
+from . import command
+from .command import run
+from .reference import judges_of
+
 ATTRIBUTES = ("smile", "glasses", "age", "gender", "hat")
 FIRST = FIRST_SEED + 10_000  # samples that no other chapter looks at
-TABLES: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "table_one": {},
     "table_one-half": {"scale": 0.5},
 }
+SMALL = {"n": 4, "repeats": 2}
+EXACT = False
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
     parser.add_argument("--n", type=int, default=20, help="samples in a repeat")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--scale", type=float, default=1.0, help="strength of all the edits")
     parser.add_argument("--per-step", action="store_true", help="project at each step by itself")
     parser.add_argument("--keep-norm", action="store_true", help="stretch the disentangled ones")
-    parser.add_argument("--output", help="name or path of the file (default: both)")
     parser.add_argument("--directions", default="named", help="stored results to take them from")
-    args = parser.parse_args()
-    if args.output is None and (args.scale != 1 or args.per_step or args.keep_norm):
-        parser.error("--scale, --per-step and --keep-norm describe one table: name it by --output")
-    for output, flags in TABLES.items() if args.output is None else [(args.output, {})]:
-        fill(argparse.Namespace(**{**vars(args), "output": output, **flags}))
+    return parser
 
 
-def fill(args: argparse.Namespace) -> None:
+def runs(args: argparse.Namespace) -> int:
+    """How often the network runs."""
+    return int(20 * args.n * args.repeats * (2 * len(ATTRIBUTES) + 1))
+
+
+def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """Measure the repeats that are missing in one table."""
-    model = hsem.load(dtype=hsem.fast_dtype())
-    judge = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # chose no example
-    named = results.load(args.directions, model)
+    usual = parser()
+    flags = ("scale", "per_step", "keep_norm")
+    if args.output == "table_one" and any(getattr(args, f) != usual.get_default(f) for f in flags):
+        raise ValueError("--scale, --per-step and --keep-norm make other tables: name an --output")
+    judge = judges_of(model)[1]  # chose no example
+    named = results.load_or_make(args.directions, model)
     directions = {name: named.directions[name] for name in ATTRIBUTES}
     settings = {
         "n": args.n, "scale": args.scale, "per_step": args.per_step, "keep_norm": args.keep_norm,
@@ -57,7 +66,8 @@ def fill(args: argparse.Namespace) -> None:
     }  # fmt: skip
     tensors = stored(args.output, model, settings)
     done = len(tensors["original/effects"]) if tensors else 0
-    for r in range(done, args.repeats):
+    path = results.path_of(args.output)
+    for r in tqdm(range(done, args.repeats), unit="repeat"):
         table = hsem.table_one(
             model, directions, judge, per_step=args.per_step, keep_norm=args.keep_norm,
             scale=args.scale, n=args.n, repeats=1, first_seed=FIRST + r * args.n,
@@ -67,9 +77,9 @@ def fill(args: argparse.Namespace) -> None:
         path = results.save(
             args.output, model, tensors, rows=list(ATTRIBUTES), columns=list(judge.names),
             repeats=r + 1, steps=named.provenance["steps"], **settings,
-            command=shlex.join(["python", *sys.argv]),
+            command=command.said("table_one", args),
         )  # fmt: skip
-        print(f"{path}: repeat {r + 1} of {args.repeats}")
+    return path
 
 
 def stored(output: str, model: hsem.HSpaceUNet, settings: dict[str, object]) -> dict[str, Tensor]:
@@ -97,4 +107,4 @@ def joined(tensors: dict[str, Tensor], table: TableOne, r: int) -> dict[str, Ten
 
 
 if __name__ == "__main__":
-    main()
+    run(__name__)

@@ -1,7 +1,7 @@
 """Principal components of h, what they do to pictures, and how far they can be trusted.
 
-    python book/_tools/results/principal.py             # about five minutes on two cores
-    python book/_tools/results/principal.py --n 5000    # closer to the paper, with a GPU
+    python -m hsem.recipes.principal             # about five minutes on two cores
+    python -m hsem.recipes.principal --n 5000    # closer to the paper, with a GPU
 
 Writes what the chapter "Principal directions" shows: six directions, the scores and attributes
 from which they get their names, the stability of their span, and their effect on new samples
@@ -11,12 +11,11 @@ beside that of random directions of equal norm (figures 3 and 4).
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
-from _parts import Parts
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -24,12 +23,19 @@ import hsem
 from hsem import results
 from hsem.directions.direction import provenance_of
 from hsem.evaluation.manifold import off_manifold
-from hsem.judges.classifier import PortraitClassifier
+
+from . import command
+from .command import run
+from .parts import Parts
+from .reference import Judge, judges_of, pictures_of
 
 ETA, K, TRACKS = 1.0, 6, 4
 SCALES = (-16.0, -8.0, -4.0, -2.0, 2.0, 4.0, 8.0, 16.0)  # standard deviations
 TWO = [SCALES.index(-2.0), SCALES.index(2.0)]
 FIRST_NEW = 1_000_000  # seed of the first sample that no PCA has seen
+VARIANTS: dict[str, dict[str, Any]] = {"principal": {}}
+SMALL = {"n": 64, "m": 4, "batch_size": 8}
+EXACT = False
 
 
 class Several(hsem.HSpacePCA):
@@ -50,7 +56,7 @@ class Several(hsem.HSpacePCA):
 
 
 def fitted(
-    parts: Parts, model: hsem.HSpaceUNet, judge: PortraitClassifier, options: argparse.Namespace
+    parts: Parts, model: hsem.HSpaceUNet, judge: Judge, options: argparse.Namespace
 ) -> Several:
     """`hsem.harvest` for several estimators at once; the samples are kept a hundred at a time."""
     schedule, pca = model.schedule(options.steps), Several(K)
@@ -81,12 +87,12 @@ class Measure:
     """Attributes, off-manifold score, and change of the pictures, for edits of the same samples."""
 
     def __init__(
-        self, model: hsem.HSpaceUNet, judge: PortraitClassifier, m: int, steps: int
+        self, model: hsem.HSpaceUNet, judges: tuple[Judge, Judge], m: int, steps: int
     ) -> None:
-        self.model, self.judge, self.steps = model, judge, steps
-        self.second = hsem.classifier.load(hsem.classifier.SECOND)
+        self.model, self.steps = model, steps
+        self.judge, self.second = judges
         self.seeds = range(FIRST_NEW, FIRST_NEW + m)
-        self.real = judge.statistics(hsem.datasets.portraits().images)
+        self.real = self.judge.statistics(pictures_of(model).images)
         self.plain = self.images(None)
 
     def images(self, edit: hsem.Edit | None) -> Tensor:
@@ -137,19 +143,26 @@ def stability(pca: Several, n: int) -> dict[str, Tensor]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
     parser.add_argument("--n", type=int, default=1000, help="samples to learn from")
     parser.add_argument("--m", type=int, default=16, help="samples to measure edits on")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=25)
-    parser.add_argument("--device")
-    parser.add_argument("--out", default="principal", help="name or path of the results")
-    options = parser.parse_args()
+    return parser
 
-    dtype = hsem.fast_dtype(options.device)
-    model, judge = hsem.load(device=options.device, dtype=dtype), hsem.classifier.load()
-    parts = Parts(options.out, model, **vars(options))
+
+def runs(args: argparse.Namespace) -> int:
+    """How often the network runs."""
+    edits = TRACKS * (2 * len(SCALES) + 4) + 1
+    return int(args.steps * (args.n + args.m * edits))
+
+
+def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
+    """Components, their names, their stability and their effects."""
+    judges = judges_of(model)
+    judge = judges[0]
+    parts = Parts(options.output, model, **vars(options))
     pca = fitted(parts, model, judge, options)
     tracks = pca.alignment()
     aligned = [pca.direction(j) for j in range(K)]
@@ -160,7 +173,7 @@ def main() -> None:
     ]  # one vector over all steps
     noise = [hsem.random_like(aligned[j], torch.Generator().manual_seed(j)) for j in range(TRACKS)]
 
-    measure = Measure(model, judge, options.m, options.steps)
+    measure = Measure(model, judges, options.m, options.steps)
     few = [SCALES[i] for i in TWO]
     by_pca = measure.table(parts, "pca", aligned[:TRACKS], SCALES)
     by_noise = measure.table(parts, "random", noise, SCALES)
@@ -197,14 +210,14 @@ def main() -> None:
     directions |= {f"random/{j}": d for j, d in enumerate(noise[:2])}
     directions[f"unaligned/{worst}"] = unaligned[worst]
     path = results.save(
-        options.out, model, tensors, directions=directions,
+        options.output, model, tensors, directions=directions,
         n=options.n, m=options.m, steps=options.steps, eta=ETA, first_new_seed=FIRST_NEW,
         columns=[*judge.names, "off-manifold", "rms"], measured_by="the second judge",
-        command=shlex.join(["python", *sys.argv]),
+        command=command.said("principal", options),
     )  # fmt: skip
     parts.clear()
-    print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+    return path
 
 
 if __name__ == "__main__":
-    main()
+    run(__name__)

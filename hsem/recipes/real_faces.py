@@ -6,12 +6,11 @@ About 27,000 runs of the network: four to five minutes on two cores, seconds on 
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
-from _parts import Parts
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -20,22 +19,37 @@ from hsem import results
 from hsem.diffusion.inversion import rms
 from hsem.directions.direction import Direction, provenance_of
 
+from . import command
+from .command import run
+from .parts import Parts
+from .reference import pictures_of
+
 EXPRESSIONS = ("happiness", "sadness", "anger", "fear", "disgust", "surprise")
 SETTINGS = ((10, 0), (10, 3), (10, 10), (20, 0), (20, 3), (20, 10), (50, 0), (50, 3))
 STEPS = 20
+VARIANTS: dict[str, dict[str, Any]] = {"real_faces": {}}
+SMALL = {"faces": 2, "people": 6}
+EXACT = True  # it inverts
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
     parser.add_argument("--faces", type=int, default=8, help="held-out portraits to invert")
     parser.add_argument("--people", type=int, default=40, help="of the hundred who make faces")
     parser.add_argument("--rounds", type=int, default=1, help="of refinement, for the expressions")
     parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
-    parser.add_argument("--output", default="real_faces", help="name or path of the file")
-    args = parser.parse_args()
+    return parser
 
-    model = hsem.load()
-    faces = hsem.datasets.portraits().images[: args.faces]
+
+def runs(args: argparse.Namespace) -> int:
+    """How often the network runs."""
+    errors = sum(steps * (2 + rounds) for steps, rounds in SETTINGS)
+    return int(args.faces * errors + 7 * args.people * args.steps * (1 + args.rounds))
+
+
+def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
+    """Errors of inversion, and a direction for each expression."""
+    faces = pictures_of(model).images[: args.faces]
     parts = Parts(args.output, model, **vars(args))
     errors = [
         parts(f"errors/{steps}-{rounds}", lambda s=steps, r=rounds: error_of(model, faces, s, r))  # type: ignore[misc]
@@ -47,10 +61,10 @@ def main() -> None:
         {"settings": torch.tensor(SETTINGS), "errors": torch.stack(errors)},
         directions=directions, steps=args.steps, eta=0.0, faces=args.faces, people=args.people,
         rounds=args.rounds,
-        command=shlex.join(["python", *sys.argv]),
+        command=command.said("real_faces", args),
     )  # fmt: skip
     parts.clear()
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    return path
 
 
 def error_of(model: hsem.HSpaceUNet, faces: Tensor, steps: int, rounds: int) -> Tensor:
@@ -66,7 +80,7 @@ def expression_directions(
     parts: Parts, model: hsem.HSpaceUNet, people: int, rounds: int, steps: int
 ) -> dict[str, Direction]:
     """Equation 11 with the h of inverted pictures, and a control without any expression."""
-    pictures = hsem.datasets.expressions()
+    pictures = hsem.datasets.expressions(size=model.image_shape[1])
     first = torch.tensor([subject < people for subject in pictures.subject])
     index = torch.full((len(pictures),), -1)
     index[first] = torch.arange(int(first.sum()))
@@ -94,4 +108,4 @@ def expression_directions(
 
 
 if __name__ == "__main__":
-    main()
+    run(__name__)

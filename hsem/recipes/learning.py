@@ -6,34 +6,47 @@ About 26,000 runs of the network: five minutes on two cores, seconds on a GPU.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
+from pathlib import Path
+from typing import Any
 
 import torch
-from _parts import Parts, crowd
 
 import hsem
 from hsem import results
 from hsem.evaluation.effects import FIRST_SEED
 
+from . import command
+from .command import run
+from .parts import Parts, crowd
+from .reference import judges_of
+
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 STEPS, SEED = 20, 5
+VARIANTS: dict[str, dict[str, Any]] = {"learning": {}}
+SMALL = {"n": 96, "pairs": 40, "draws": 3, "people": 4}
+EXACT = False
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
     parser.add_argument("--n", type=int, default=1000, help="samples in the crowd")
     parser.add_argument("--pairs", type=int, default=400, help="of them, half held out")
     parser.add_argument("--draws", type=int, default=3, help="directions from each number of pairs")
     parser.add_argument("--people", type=int, default=6, help="new samples behind each effect")
     parser.add_argument("--attribute", default="smile", help="what to find a direction for")
     parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
-    parser.add_argument("--output", default="learning", help="name or path of the file")
-    args = parser.parse_args()
+    return parser
 
-    model = hsem.load(dtype=hsem.fast_dtype())
-    judge = hsem.classifier.load(device=model.device)  # chooses
-    second = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # measures
+
+def runs(args: argparse.Namespace) -> int:
+    """How often the network runs."""
+    counts = len([n for n in COUNTS if n <= args.pairs // 2])
+    return int(args.steps * (args.n + args.people * (2 * counts * args.draws + 3)))
+
+
+def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
+    """The curves of one attribute."""
+    judge, second = judges_of(model)  # the first chooses, the second measures
     parts = Parts(args.output, model, **vars(args))
     samples = crowd(parts, model, args.n, steps=args.steps, eta=0.0)
     table = hsem.score_samples(model, samples, judge)
@@ -53,11 +66,11 @@ def main() -> None:
         args.output, model, tensors, attribute=args.attribute, steps=args.steps, eta=0.0, n=args.n,
         pairs=args.pairs, draws=args.draws, people=args.people, generator_seed=SEED,
         measured_by="the second judge",
-        command=shlex.join(["python", *sys.argv]),
+        command=command.said("learning", args),
     )  # fmt: skip
     parts.clear()
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    return path
 
 
 if __name__ == "__main__":
-    main()
+    run(__name__)

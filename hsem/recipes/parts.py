@@ -1,4 +1,4 @@
-"""Finished parts of a long computation, on disk, so that `make results` goes on where it stopped.
+"""Finished parts of a long computation, on disk, so that it goes on where it was stopped.
 
     parts = Parts("named", model, n=1600, eta=1.0)
     images = parts("images", lambda: hsem.sample(...).images)
@@ -7,14 +7,14 @@
 
 A part is written whole or not at all, in the precision it was computed in: what is read again is
 what was computed, to the bit, so a run that was killed ends as one that was not. Parts know the
-weights and the settings they were made with; others are not found.
+weights and the settings they were made with; others are not found. They lie in the folder `parts`
+of `hsem.results.cache()`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,23 +23,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import hsem
-from hsem.files import read_tensors, save_tensors
-
-ROOT = Path(__file__).resolve().parents[3]
-FOLDER = Path(os.environ.get("HSEM_PARTS", ROOT / "_build" / "parts"))
+from ..diffusion.sampling import Samples, sample
+from ..files import read_tensors, save_tensors
+from ..network.unet import HSpaceUNet
+from ..results import cache
 
 
 class Parts:
     """Parts of the result `name` of a model, for these settings (plain JSON values)."""
 
-    def __init__(self, name: str | Path, model: hsem.HSpaceUNet, /, **settings: Any) -> None:
+    def __init__(self, name: str | Path, model: HSpaceUNet, /, **settings: Any) -> None:
         facts = {
             "model": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type,
             "torch": torch.__version__, **settings,
         }  # fmt: skip
         mark = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-        self.folder = FOLDER / f"{Path(name).stem}-{mark}"
+        self.folder = cache() / "parts" / f"{Path(name).stem}-{mark}"
 
     def tensors(self, key: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of a part: read if they are there, else made and written."""
@@ -72,18 +71,18 @@ class Parts:
 
 
 def crowd(
-    parts: Parts, model: hsem.HSpaceUNet, n: int, *, steps: int, eta: float, size: int = 100
-) -> hsem.Samples:
+    parts: Parts, model: HSpaceUNet, n: int, *, steps: int, eta: float, size: int = 100
+) -> Samples:
     """`hsem.sample` of the seeds 0 to n - 1 with their h, `size` of them a part."""
     schedule = model.schedule(steps)
 
     def some(seeds: Sequence[int]) -> dict[str, Tensor]:
-        run = hsem.sample(model, seeds, schedule=schedule, eta=eta)
+        run = sample(model, seeds, schedule=schedule, eta=eta)
         assert run.h_seq is not None
         return {"images": run.images, "x_T": run.x_T, "h_seq": run.h_seq}
 
     found = parts.over("crowd", range(n), some, size)
-    return hsem.Samples(
+    return Samples(
         found["images"], found["x_T"], tuple(range(n)), (float(eta),) * schedule.steps, schedule,
         h_seq=found["h_seq"],
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """Results for "h-space" and "Does h matter by itself?": whose attributes follow a swapped h.
 
-    python book/_tools/results/swap.py                            # default model and its twin
-    python book/_tools/results/swap.py --also "300k=runs/early"   # and other weights, by a label
+    python -m hsem.recipes.swap                            # default model and its twin
+    python -m hsem.recipes.swap --also "300k=runs/early"   # and other weights, by a label
+    python -m hsem.recipes.swap --model FOLDER --output swap-mine.safetensors   # one other model
 
 What the file holds of the same weights is kept, and so is what it holds of weights that are not
 named: earlier points of the training need not be at hand.
@@ -16,19 +17,26 @@ model with a hundred pairs.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
+from pathlib import Path
 from typing import Any
 
 import torch
-from _parts import Parts
 from torch import Tensor
 
 import hsem
 from hsem import results
 
+from . import command
+from .command import run
+from .parts import Parts
+from .reference import Judge, judges_of
+
 STEPS, ETA, SECOND = 20, 0.0, 500_000  # SECOND: seed of the first S2
 MEASURED_BY = "the second judge"
+TWIN = "portraits-64-obeys"
+VARIANTS: dict[str, dict[str, Any]] = {"swap": {}}
+SMALL = {"n": 12}
+EXACT = False
 
 
 def shuffled_channels(h_seq: Tensor, seed: int) -> Tensor:
@@ -45,7 +53,7 @@ def like_in_norm(h_seq: Tensor, seed: int) -> Tensor:
     return noise * norm(h_seq, dim=axes, keepdim=True) / norm(noise, dim=axes, keepdim=True)
 
 
-def swaps(model: hsem.HSpaceUNet, judge: hsem.classifier.PortraitClassifier, n: int) -> Tensor:
+def swaps(model: hsem.HSpaceUNet, judge: Judge, n: int) -> Tensor:
     """Scores (6, n, attributes): S1, S2, S1 with h of S2, S2 with h of S1, and two controls."""
     one, two = range(n), range(SECOND, SECOND + n)
     s1, s2 = (hsem.sample(model, seeds=seeds, steps=STEPS, eta=ETA) for seeds in (one, two))
@@ -80,37 +88,43 @@ def stored(output: str, n: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
     parser.add_argument("--n", type=int, default=100, help="pairs")
     parser.add_argument("--also", nargs="*", default=[], help="LABEL=FOLDER of more models")
-    parser.add_argument("--output", default="swap", help="name or path of the file")
-    args = parser.parse_args()
+    return parser
 
-    dtype, kept = hsem.fast_dtype(), []
-    names = {"ordinary": "portraits-64", "obeys": "portraits-64-obeys"}
-    names |= dict(pair.split("=", 1) for pair in args.also)
+
+def runs(args: argparse.Namespace) -> int:
+    """How often the networks run."""
+    return int(6 * STEPS * args.n * (1 + len(args.also)))
+
+
+def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
+    """Scores of the model ("ordinary"), of its twin if it has one, and of others by a label."""
+    kept = []
+    others = {"obeys": TWIN} if model.name == "portraits-64" else {}
+    others |= dict(pair.split("=", 1) for pair in args.also)
     before = stored(args.output, args.n)
     tensors, prints = dict(before["tensors"]), dict(before["prints"])
-    for label, source in names.items():
-        model = hsem.load(source, dtype=dtype)
-        judge = hsem.classifier.load(hsem.classifier.SECOND, model.device)
-        prints[label] = model.fingerprint
-        if before["prints"].get(label) != model.fingerprint:
-            parts = Parts(args.output, model, n=args.n, steps=STEPS, eta=ETA, second=SECOND)
-            tensors[label] = parts("scores", lambda m=model, j=judge: swaps(m, j, args.n))  # type: ignore[misc]
+    for label, source in {"ordinary": "", **others}.items():
+        one = hsem.load(source, device=model.device, dtype=model.dtype) if source else model
+        judge = judges_of(one)[1]
+        prints[label] = one.fingerprint
+        if before["prints"].get(label) != one.fingerprint:
+            parts = Parts(args.output, one, n=args.n, steps=STEPS, eta=ETA, second=SECOND)
+            tensors[label] = parts("scores", lambda m=one, j=judge: swaps(m, j, args.n))  # type: ignore[misc]
             kept.append(parts)
-    default = hsem.load()
     path = results.save(
-        args.output, default, tensors, columns=list(judge.names), fingerprints=prints,
+        args.output, model, tensors, columns=list(judge.names), fingerprints=prints,
         rows=["S1", "S2", "S1 with h of S2", "S2 with h of S1", "channels shuffled", "noise"],
         n=args.n, measured_by=MEASURED_BY, steps=STEPS, eta=ETA, first_seeds=[0, SECOND],
-        command=shlex.join(["python", *sys.argv]),
+        command=command.said("swap", args),
     )  # fmt: skip
     for parts in kept:
         parts.clear()
-    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+    return path
 
 
 if __name__ == "__main__":
-    main()
+    run(__name__)

@@ -3,16 +3,17 @@
 The first judge chooses the examples, the second measures all effects. About 105,000 runs of the
 network: ten minutes on two cores, seconds on a GPU. Unless `--output` names one file, a smaller one
 for the twin follows, `named-obeys`: what smile and mouth look like in a network that obeys h.
+
+    python -m hsem.recipes.named
 """
 
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
+from pathlib import Path
+from typing import Any
 
 import torch
-from _parts import Parts, crowd
 from torch import Tensor
 
 import hsem
@@ -22,44 +23,51 @@ from hsem.evaluation.effects import FIRST_SEED, edited_scores
 from hsem.judges.scorers import from_function, scores_of
 from hsem.supervised.normals import normal_direction
 
+from . import command
+from .command import run
+from .parts import Parts, crowd
+from .reference import judges_of
+
 ATTRIBUTES = (
     "yaw", "pitch", "smile", "gender", "age", "glasses", "hat", "mouth_open",
     "beard", "long_hair", "light_azimuth",
 )  # fmt: skip
 WITH_NORMALS = ("smile", "age", "glasses")
 STEPS, ETA = 20, 1.0
-TWIN = {
-    "model": "portraits-64-obeys", "n": 800, "count": 80, "people": 64, "output": "named-obeys",
-    "attributes": ["smile", "mouth_open", "eye_open"],
+VARIANTS: dict[str, dict[str, Any]] = {
+    "named": {},
+    "named-obeys": {
+        "model": "portraits-64-obeys", "n": 800, "count": 80, "people": 64,
+        "attributes": ["smile", "mouth_open", "eye_open"],
+    },
 }  # fmt: skip
+SMALL = {"n": 96, "count": 16, "people": 8}
+EXACT = False
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
     parser.add_argument("--n", type=int, default=1600, help="samples in the crowd")
     parser.add_argument("--count", type=int, default=160, help="examples per side")
     parser.add_argument("--people", type=int, default=64, help="new samples behind each curve")
     parser.add_argument("--reach", type=float, default=2.0, help="end of the sliders")
-    parser.add_argument("--model", default="portraits-64", help="name of a packaged model")
     parser.add_argument("--attributes", nargs="+", default=list(ATTRIBUTES))
-    parser.add_argument("--output", help="name or path of the file (default: both)")
-    args = parser.parse_args()
-    if args.output is None:
-        fill(argparse.Namespace(**{**vars(args), "output": "named"}))
-        fill(argparse.Namespace(**{**vars(args), **TWIN}))
-    else:
-        fill(args)
+    return parser
 
 
-def fill(args: argparse.Namespace) -> None:
+def runs(args: argparse.Namespace) -> int:
+    """How often the network runs."""
+    curves = 4 * (len(args.attributes) + 1) + 2 * len(WITH_NORMALS) + 1
+    return STEPS * (args.n + args.people * curves)
+
+
+def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """One file: of one model, for some attributes."""
-    model = hsem.load(args.model, dtype=hsem.fast_dtype())
-    judge = hsem.classifier.load(device=model.device)  # chooses
-    second = hsem.classifier.load(hsem.classifier.SECOND, model.device)  # measures
+    judge, second = judges_of(model)  # the first chooses, the second measures
     parts = Parts(args.output, model, **vars(args))
     samples = crowd(parts, model, args.n, steps=STEPS, eta=ETA)
     # Sorted by logits: a probability is 0 or 1 for most people, and ties have no order.
-    by_logit = from_function(judge.raw, judge.names, label="portrait-classifier, logits")
+    by_logit = from_function(judge.raw, judge.names, label="the first judge, logits")
     table = hsem.score_samples(model, samples, by_logit)
     examples = {name: hsem.extremes(table, name, count=args.count) for name in args.attributes}
     directions = hsem.supervised_directions(model, examples.values(), samples=samples)
@@ -109,11 +117,11 @@ def fill(args: argparse.Namespace) -> None:
         args.output, model, tensors, directions=directions,
         steps=STEPS, eta=ETA, n=args.n, count=args.count, first_seed=FIRST_SEED,
         people=args.people, columns=list(judge.names), measured_by="the second judge",
-        command=shlex.join(["python", *sys.argv]),
+        command=command.said("named", args),
     )  # fmt: skip
     parts.clear()
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    return path
 
 
 if __name__ == "__main__":
-    main()
+    run(__name__)
