@@ -14,7 +14,16 @@ EXECUTE      := $(BIN)/python book/_tools/execute.py $(if $(CELL_TIMEOUT),--time
 WORKERS  ?= 2
 
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
-EXECUTED := $(CHAPTERS:%=_build/executed/%)
+# HSEM_MODEL=owner/name make book: the whole book about another model, beside this one
+RUN      := _build/executed$(if $(HSEM_MODEL),-$(subst /,-,$(HSEM_MODEL)))
+ifneq ($(HSEM_MODEL),)
+ifneq ($(wildcard $(HSEM_MODEL)/.),)
+# chapters run in book/
+override HSEM_MODEL := $(abspath $(HSEM_MODEL))
+endif
+export HSEM_MODEL
+endif
+EXECUTED := $(CHAPTERS:%=$(RUN)/%)
 PAGES    := _config.yml _toc.yml $(wildcard book/*.md book/*.bib)
 FOLDERS  := $(filter-out book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
@@ -69,23 +78,23 @@ setup-test: setup $(VENV)/.test $(VENV)/axe/axe.min.js  ## the same with what th
 
 # -- the book --
 
-book: setup $(EXECUTED) $(PAGES:%=_build/executed/%) $(FOLDERS:%=_build/executed/%)  ## run every chapter here, then build the pages
+book: setup $(EXECUTED) $(PAGES:%=$(RUN)/%) $(FOLDERS:%=$(RUN)/%)  ## run every chapter here, then build the pages
 	rm -rf _build/html
-	$(BIN)/jupyter-book build _build/executed --path-output . --all -q $(SPHINXOPTS)
+	$(BIN)/jupyter-book build $(RUN) --path-output . --all -q $(SPHINXOPTS)
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
-_build/executed/%.ipynb: %.ipynb $(LIBRARY) book/_tools/execute.py | setup
+$(RUN)/%.ipynb: %.ipynb $(LIBRARY) book/_tools/execute.py | setup
 	@mkdir -p $(@D)
 	$(EXECUTE) --output $@ $<
 
-$(PAGES:%=_build/executed/%): _build/executed/%: %
+$(PAGES:%=$(RUN)/%): $(RUN)/%: %
 	@mkdir -p $(@D)
 	cp $< $@
 
 # relative: make splits an absolute path at its spaces
-$(FOLDERS:%=_build/executed/%):
+$(FOLDERS:%=$(RUN)/%):
 	@mkdir -p $(@D)
-	ln -sfn ../../../$(@:_build/executed/%=%) $@
+	ln -sfn ../../../$(@:$(RUN)/%=%) $@
 
 html: setup  ## build the pages from the stored outputs (seconds)
 	rm -rf _build/html

@@ -22,13 +22,13 @@ PROCESSOR = {
 }
 
 
-def celebahq(folder: Path, size: int = 64) -> Path:
+def celebahq(folder: Path, size: int = 64, layers: int = 2) -> Path:
     """A pipeline with the six levels of google/ddpm-ema-celebahq-256, 8 or 16 channels a level."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         unet = UNet2DModel(
             sample_size=size,
-            layers_per_block=2,
+            layers_per_block=layers,
             block_out_channels=(8, 8, 8, 8, 16, 16),
             down_block_types=("DownBlock2D",) * 4 + ("AttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "AttnUpBlock2D") + ("UpBlock2D",) * 4,

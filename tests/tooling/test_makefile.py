@@ -81,8 +81,8 @@ def test_a_book_in_a_folder_with_a_space(checkout: Path) -> None:
 def test_an_absolute_link_would_not_have_worked(checkout: Path) -> None:
     """Control: how it was, in the same folder."""
     text = (checkout / "Makefile").read_text()
-    assert "../../../$(@:_build/executed/%=%)" in text
-    old = text.replace("../../../$(@:_build/executed/%=%)", "$(abspath $(@:_build/executed/%=%))")
+    assert "../../../$(@:$(RUN)/%=%)" in text
+    old = text.replace("../../../$(@:$(RUN)/%=%)", "$(abspath $(@:$(RUN)/%=%))")
     (checkout / "Makefile").write_text(old)
     with pytest.raises(AssertionError, match="ln:"):
         make(checkout, "book")
@@ -118,3 +118,15 @@ def test_execute_waits_unless_it_is_told_not_to(
     nbformat.write(new_notebook(cells=[cell]), path)
     assert "timed out" in str(run(path, path, timeout=2))
     assert run(path, path, timeout=None) is None
+
+
+@needs_make
+def test_the_book_of_another_model_lies_beside_this_one(checkout: Path) -> None:
+    said = make(checkout, "--dry-run", "book", "HSEM_MODEL=owner/name")
+    assert "_build/executed-owner-name/book/a.ipynb" in said
+    assert "_build/executed/book" not in said
+    (checkout / "runs" / "mine").mkdir(parents=True)
+    rule = "\nshow:\n\t@echo $$HSEM_MODEL\n"  # a folder here is meant from book/ as well
+    (checkout / "Makefile").write_text((checkout / "Makefile").read_text() + rule)
+    said = make(checkout, "show", "HSEM_MODEL=runs/mine")
+    assert said.strip().endswith(f"{checkout}/runs/mine")

@@ -114,7 +114,9 @@ def tiny_classifier(folder, labels, problem_type):
         torch.manual_seed(0)
         transformers.ViTForImageClassification(config).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(
-        json.dumps({"image_processor_type": "ViTImageProcessor", **random_models.PROCESSOR, "size": 32})
+        json.dumps(
+            {"image_processor_type": "ViTImageProcessor", **random_models.PROCESSOR, "size": 32}
+        )
     )
     return folder
 

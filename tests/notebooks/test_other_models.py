@@ -1,0 +1,123 @@
+"""Every chapter runs with another model: one line names it, and everything else follows.
+
+The model here is a tiny network of random weights in the layout of google/ddpm-ema-celebahq-256,
+with a tiny random CLIP as its judge. That each cell runs is what is tested; what the cells then say
+means nothing, and their pictures carry the words "random weights".
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from PIL import Image
+
+import hsem
+from hsem import results, viz
+from tests import random_models
+
+pytest.importorskip("transformers", reason="the optional package of hsem[hub]")
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+OWN = {"portraits"}  # about one model by its nature: its data, its judges, its training
+SIZES = {
+    "named": {"n": 24, "count": 4, "people": 2},
+    "principal": {"n": 24, "m": 2, "batch_size": 8},
+    "learning": {"n": 24, "pairs": 8, "draws": 2, "people": 2},
+    "pairs": {"pairs": 4, "people": 2, "draws": 2},
+    "real_faces": {"faces": 2, "people": 2},
+    "regions": {"m": 2, "rank": 2},
+    "swap": {"n": 3},
+    "table_one": {"n": 2, "repeats": 2},
+    "table_one-half": {"n": 2, "repeats": 2},
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Where a chapter finds the model, CLIP, and results of the smallest size."""
+    folder = tmp_path_factory.mktemp("other")
+    path = random_models.celebahq(folder / "random-celebahq", layers=1)
+    found = {
+        "HSEM_MODEL": str(path),
+        "HSEM_CLIP": str(random_models.clip(folder / "clip")),
+        "HSEM_CACHE": str(folder / "cache"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in found.items():
+            patch.setenv(key, value)
+        model = hsem.load(path, device="cpu")
+        for name, sizes in SIZES.items():
+            results.load_or_make(name, model, **sizes)
+        yield found
+
+
+def executed(path: Path, settings: dict[str, str]) -> NotebookNode:
+    """The chapter with its outputs; an exception in any cell is one here."""
+    nb = nbformat.read(path, 4)
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in settings.items():
+            patch.setenv(key, value)
+        NotebookClient(
+            nb, timeout=600, kernel_name="python3", extra_arguments=["--log-level=40"],
+            resources={"metadata": {"path": str(ROOT / "book")}},
+        ).execute()  # fmt: skip
+    return nb
+
+
+def pictures(nb: NotebookNode) -> list[np.ndarray]:
+    """All pictures of the outputs, as arrays of grey values."""
+    found = []
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            html = output.get("data", {}).get("text/html", "")
+            for kind, data in re.findall(r"data:image/(webp|png);base64,([\w+/=]+)", html):
+                assert kind
+                image = Image.open(io.BytesIO(base64.b64decode(data))).convert("L")
+                found.append(np.asarray(image))
+    return found
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_runs_with_another_model(path: Path, settings: dict[str, str]) -> None:
+    nb = executed(path, settings)
+    texts = [str(o) for c in nb.cells for o in c.get("outputs", [])]
+    named = any("random-celebahq" in text for text in texts)
+    assert named == (path.stem not in OWN)  # captions say whose pictures they are
+
+
+@pytest.mark.parametrize("path", [p for p in CHAPTERS if p.stem not in OWN], ids=lambda p: p.stem)
+def test_a_chapter_takes_its_model_from_one_line(path: Path) -> None:
+    code = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code")
+    assert code.count('os.environ.get("HSEM_MODEL"') == 1
+    assert '# @param {type: "string"}' in code
+    loaded = set(re.findall(r"hsem\.load\(([^,)]*)", code))
+    assert "MODEL" in loaded
+    assert loaded <= {"MODEL", "name", '"portraits-64-obeys"'}
+    assert "classifier.load(" not in code and "datasets.portraits(" not in code
+    assert not re.search(r"results\.load\((?!\"named-obeys)", code)
+    assert "viz = viz.of(model)" in code
+
+
+def test_pictures_are_stamped(settings: dict[str, str]) -> None:
+    """The first chapter of samples: white letters on black at the lower edge of the pictures."""
+    found = pictures(executed(ROOT / "book" / "intro.ipynb", settings))
+    assert found
+    plain = viz.grid(np.zeros((1, 3, 64, 64), np.float32), alt="grey").image
+    for image in found:
+        band = image[-max(4, len(image) // 12) :]
+        assert band.max() > 180 and band.min() < 60
+    assert np.asarray(plain).std() < 1  # the control: without a stamp nothing is there
