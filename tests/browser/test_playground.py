@@ -89,7 +89,7 @@ def test_a_seed_gives_the_face_of_python_and_yaw_moves_by_keyboard(
         before = pixels(seen, "before")
         assert apart(before, faces[0]) <= LEVELS
         assert apart(before, faces[1]) > 50  # control: another seed is another face
-        judge = hsem.classifier.load()
+        judge = hsem.classifier.load(hsem.classifier.SECOND)
         python = float(scores_of(judge, expected.images[:1])[0, judge.names.index("yaw")])
         assert reading(seen, "yaw")[0] == pytest.approx(python, abs=0.2)
 
