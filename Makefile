@@ -66,7 +66,7 @@ book/_static/vendor/NOTICE.txt: book/_tools/assets.py | $(VENV)/.book
 
 # the model and its runtime for the playground's page; without onnxruntime-web the page says so
 book/_static/live/model.js: book/_static/vendor/NOTICE.txt book/_tools/live.py hsem/network/export.py \
-    $(wildcard hsem/data/portraits-64/unet/* hsem/data/portrait-classifier/* hsem/data/results/named.safetensors) | $(VENV)/.book
+    $(wildcard hsem/data/portraits-64/unet/* hsem/data/portrait-classifier-2/* hsem/data/results/named.safetensors) | $(VENV)/.book
 	$(BIN)/python book/_tools/live.py || true
 
 # what checks the pages for people who do not see them, or use no mouse

@@ -47,12 +47,15 @@ def pack(script: Path, files: dict[str, Path]) -> None:
 
 
 def pack_model(script: Path, model: hsem.HSpaceUNet) -> dict[str, float]:
-    """Export and pack a model with its named directions and the classifier."""
+    """Export and pack a model with its named directions, and the judge that did not choose them."""
     stored = hsem.results.load("named", model)  # refuses those of other weights
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         differences = hsem.export_onnx(
-            model, folder, directions=stored.directions, scorer=hsem.classifier.load()
+            model,
+            folder,
+            directions=stored.directions,
+            scorer=hsem.classifier.load(hsem.classifier.SECOND),
         )
         pack(script, {path.name: path for path in sorted(folder.iterdir())})
     return differences

@@ -16,7 +16,9 @@ from hsem import viz
 
 model = hsem.load()
 directions = hsem.results.load("named", model).directions
-viz.playground(model, directions, scorer=hsem.classifier.load())"""
+# the judge that did not choose the examples of these directions
+judge = hsem.classifier.load(hsem.classifier.SECOND)
+viz.playground(model, directions, scorer=judge)"""
 
 
 def main() -> None:

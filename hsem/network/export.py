@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +20,15 @@ from torch import Tensor, nn
 
 from .. import results
 from ..directions.direction import Direction
-from ..files import replacing
+from ..files import check_writable, replacing
 from .unet import Context, HSpaceUNet
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 FORMAT = "hsem-onnx/1"
+ABOUT = "model.json"
+OPTIONAL = ("classifier.onnx", "directions.safetensors")
 SMALL = 1024  # a constant with fewer values than this is not worth a Cast
 # A float32 result may differ from torch's by this much of its largest value, before export fails
 TOLERANCE = 1e-4
@@ -67,13 +71,14 @@ def export_onnx(
     Parameters
     ----------
     model : any `HSpaceUNet`
-    folder : is made if it is not there; gets
+    folder : is made if it is not there; an earlier export in it is replaced. Gets
 
         * `encoder.onnx`: x (b, 3, H, W) and t (b,) in float32 -> h (b, C, h, w), t_emb, skip_0, ...
         * `decoder.onnx`: h, t_emb, skip_0, ... -> output (b, 3, H, W), eps or v
         * `classifier.onnx`: images (n, 3, H, W) -> scores (n, k), if there is a scorer
         * `directions.safetensors`: as `hsem.results` stores them, in 8 bits, if there are any
-        * `model.json`: shapes, noise levels, what the network predicts, names of the scores
+        * `model.json`: shapes, noise levels, what the network predicts, names of the scores; it
+          is written last, and a folder without it is not complete
     directions : by name, found for these weights
     scorer : a network of images with `names`, such as `hsem.classifier.load()`
     half : store weights in float16. Graphs compute in float32 all the same: WebAssembly has no
@@ -88,9 +93,14 @@ def export_onnx(
     ------
     ImportError
         If onnx, onnxscript or onnxruntime is missing (`pip install "hsem[onnx]"`).
+    TypeError
+        If the scorer is no network, or has no names.
     ValueError
-        If a direction belongs to other weights, or, without `half`, a graph computes something
-        else than torch.
+        If a direction belongs to other weights; if the exporter knows no graph for the network; if
+        a graph computes something else than torch, or, with `half`, a weight is too large for
+        float16. Nothing is written then.
+    OSError
+        If the folder is a file or cannot be written to, before anything is computed.
 
     Notes
     -----
@@ -103,7 +113,12 @@ def export_onnx(
     folder = Path(folder)
     for direction in (directions or {}).values():
         direction.check_model(model)
-    folder.mkdir(parents=True, exist_ok=True)
+    if scorer is not None and not (isinstance(scorer, nn.Module) and hasattr(scorer, "names")):
+        raise TypeError(
+            "scorer must be a network (torch.nn.Module) with `names`, one per column of what it "
+            f"returns, got {type(scorer).__name__}; a function cannot be written as a graph"
+        )
+    _check_folder(folder)
     twin = copy.copy(model)
     twin.unet = nn.Module.to(copy.deepcopy(model.unet), "cpu", torch.float32)
     generator = torch.Generator().manual_seed(0)
@@ -121,27 +136,54 @@ def export_onnx(
         judge = copy.deepcopy(scorer).to("cpu", torch.float32).eval()
         graphs.append(("classifier", judge, (x.clamp(-1, 1),), ["images"], ["scores"]))
 
-    differences = {}
+    differences, ready = {}, {}
     for name, module, inputs, into, out in graphs:
-        graph = _graph(module, inputs, into, out)
+        graph = _graph(name, model, module, inputs, into, out)
         if half:
             _halve(graph)
-        differences[name] = _difference(graph, module, inputs, into)
-        if not half and differences[name] > TOLERANCE:
+        ready[f"{name}.onnx"] = graph.SerializeToString()
+        differences[name] = _difference(ready[f"{name}.onnx"], module, inputs, into)
+        apart = not half and differences[name] > TOLERANCE
+        if apart or not math.isfinite(differences[name]):  # a weight may leave float16's range
+            remedy = "give half=False" if half else "please report this network"
             raise ValueError(
                 f"the graph of the {name} of {model.name!r} differs from torch by "
-                f"{differences[name]:.1e} of its largest value; please report this network"
+                f"{differences[name]:.1e} of its largest value; {remedy}"
             )
-        with replacing(folder / f"{name}.onnx", "folder") as part:
-            part.write_bytes(graph.SerializeToString())
+
+    # only now, with all graphs there and checked, is anything written
+    folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
+    for file, content in ready.items():
+        with replacing(folder / file, "folder") as part:
+            part.write_bytes(content)
     if directions:
         results.save(folder / "directions.safetensors", model, directions=directions)
-    with replacing(folder / "model.json", "folder") as part:  # last: all the others are there
+    with replacing(folder / ABOUT, "folder") as part:  # last: all the others are there
         part.write_text(json.dumps(_about(model, t_emb, skips, scorer)) + "\n", encoding="utf-8")
     return differences
 
 
 # ------------------------------------------------------------------------------------- details
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise OSError now, not after a minute of work."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"folder={str(folder)!r}: {str(there)!r} is a file; give another")
+    check_writable(there / ABOUT, "folder")
+
+
+def _clear(folder: Path) -> None:
+    """Make an earlier export incomplete, and take away what the new one may not have."""
+    try:
+        before = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if isinstance(before, dict) and before.get("format") == FORMAT:
+        for name in (ABOUT, *OPTIONAL):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _about(
@@ -178,17 +220,30 @@ def _needs(*packages: str) -> None:
 
 
 def _graph(
-    module: nn.Module, inputs: tuple[Any, ...], into: list[str], out: list[str]
-) -> ModelProto:
+    name: str, model: HSpaceUNet, module: nn.Module, inputs: tuple[Any, ...],
+    into: list[str], out: list[str],
+) -> ModelProto:  # fmt: skip
     def batch(value: Any) -> Any:
         return tuple(map(batch, value)) if isinstance(value, tuple) else {0: "b"}
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own making
-        program = torch.onnx.export(
-            module.eval(), inputs, input_names=into, output_names=out,
-            dynamo=True, dynamic_shapes=batch(inputs), verbose=False,
-        )  # fmt: skip
+    talk = logging.getLogger("torch.onnx")
+    level = talk.level
+    try:
+        talk.setLevel(logging.ERROR)  # it names packages that it would support
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter's own making
+            program = torch.onnx.export(
+                module.eval(), inputs, input_names=into, output_names=out,
+                dynamo=True, dynamic_shapes=batch(inputs), verbose=False,
+            )  # fmt: skip
+    except Exception as error:  # of many kinds, with pages of advice for authors of networks
+        reason = (str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"the {name} of {model.name!r} cannot be written as an ONNX graph: PyTorch's exporter "
+            f"says {reason!r}; nothing was written"
+        ) from error
+    finally:
+        talk.setLevel(level)
     assert program is not None
     graph: ModelProto = program.model_proto
     for node in graph.graph.node:
@@ -210,7 +265,10 @@ def _halve(graph: ModelProto) -> None:
         values = numpy_helper.to_array(constant)
         if constant.data_type == onnx.TensorProto.FLOAT and values.size >= SMALL:
             name = constant.name
-            constant.CopyFrom(numpy_helper.from_array(values.astype("float16"), f"{name}.half"))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of overflow, which `_difference` finds
+                rounded = values.astype("float16")
+            constant.CopyFrom(numpy_helper.from_array(rounded, f"{name}.half"))
             casts.append(
                 onnx.helper.make_node(
                     "Cast", [f"{name}.half"], [name], name=f"{name}.cast", to=onnx.TensorProto.FLOAT
@@ -221,18 +279,18 @@ def _halve(graph: ModelProto) -> None:
     graph.graph.node.extend(nodes)
 
 
-def _difference(
-    graph: ModelProto, module: nn.Module, inputs: tuple[Any, ...], into: list[str]
-) -> float:
-    """Between onnxruntime and torch, as a part of the largest value."""
+def _difference(graph: bytes, module: nn.Module, inputs: tuple[Any, ...], into: list[str]) -> float:
+    """Between onnxruntime and torch, as a part of the largest value; nan if one is no number."""
     import onnxruntime
 
     flat = [p for value in inputs for p in (value if isinstance(value, tuple) else (value,))]
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     got = session.run(None, {name: p.numpy() for name, p in zip(into, flat, strict=True)})
     with torch.no_grad():
         expected = module(*inputs)
     pairs = zip(got, expected if isinstance(expected, tuple) else (expected,), strict=True)
-    return max(float((torch.from_numpy(a) - b).abs().max() / b.abs().max()) for a, b in pairs)
+    parts = []
+    for a, b in pairs:
+        largest = b.abs().max()  # 0 for a network whose last layer starts at zero
+        parts.append((torch.from_numpy(a) - b).abs().max() / (largest if largest else 1))
+    return float(torch.stack(parts).max())  # which keeps a nan, as Python's max does not

@@ -47,6 +47,7 @@ class Playground(widgets.VBox):
             direction.check_model(model)
         self.model, self.directions, self.scorer = model, dict(directions), scorer
         self._replay = lru_cache(maxsize=4)(self._new_replay)
+        self._read: tuple[Replay, list[float]] | None = None  # of the person without the edit
         self._quiet = False
 
         def number(label: str, value: int) -> widgets.BoundedIntText:
@@ -153,7 +154,12 @@ class Playground(widgets.VBox):
     def _readings(self) -> str:
         if self.scorer is None:
             return ""
-        before, after = scores_of(self.scorer, self.images).tolist()
+        replay = self._current()
+        if self._read is None or self._read[0] is not replay:
+            self._read = (replay, scores_of(self.scorer, self.images[:1])[0].tolist())
+        before, after = self._read[1], self._read[1]
+        if not torch.equal(self.images[0], self.images[1]):
+            after = scores_of(self.scorer, self.images[1:])[0].tolist()
         lines = "".join(
             f"<tr><th scope='row'>{html.escape(name)}</th><td>{b:.2f}</td><td>{a:.2f}</td></tr>"
             for name, b, a in zip(self.scorer.names, before, after, strict=True)

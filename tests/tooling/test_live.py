@@ -9,10 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import board
 import live
 import live_notebook
 import nbformat
 import pytest
+from PIL import Image
+
+import hsem
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,3 +61,8 @@ def test_the_notebook_shows_the_playground(tmp_path: Path, monkeypatch: pytest.M
     path.write_text("the reader's own")
     live_notebook.main()
     assert path.read_text() == "the reader's own"
+
+
+def test_the_board_was_drawn_by_the_weights_of_the_package() -> None:
+    with Image.open(board.OUT) as picture:
+        assert picture.getexif()[board.DESCRIPTION] == hsem.load(device="cpu").fingerprint

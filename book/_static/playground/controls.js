@@ -74,14 +74,12 @@ function hsemControls(root, loaded, wanted, changed) {
     const cell = button("", () => { press(cell, !isOn(cell)); changed(); });
     cell.setAttribute("aria-label", `row ${Math.floor(k / columns) + 1}, column ${k % columns + 1}`);
     cell.tabIndex = k ? -1 : 0;
+    cell.addEventListener("focus", () => cells.forEach((c) => { c.tabIndex = c === cell ? 0 : -1; }));
     cell.addEventListener("keydown", (event) => {
       const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
       const next = cells[k + move[event.key]];
-      if (!next) return;
-      event.preventDefault();
-      cell.tabIndex = -1;
-      next.tabIndex = 0;
-      next.focus();
+      if (event.key in move) event.preventDefault(); // nor may the page scroll at the edge
+      if (next) next.focus();
     });
     cells.push(cell);
   }
@@ -106,7 +104,7 @@ function hsemControls(root, loaded, wanted, changed) {
   const where = element("p", { className: "hsem-where" });
   const body = element("tbody");
   const table = element("table", {},
-    element("caption", { textContent: "What the classifier reads" }),
+    element("caption", { textContent: "What the second judge reads" }),
     element("thead", {}, element("tr", {}, ...["attribute", "before", "after", "change"].map(
       (textContent) => element("th", { textContent, scope: "col" })))), body);
   // a table that scrolls can be reached by the keyboard
@@ -243,11 +241,12 @@ function hsemControls(root, loaded, wanted, changed) {
   }
 
   async function copy() {
+    const link = location.href.replace(/#.*/s, "") + hsemState.write(state());
     try {
-      await navigator.clipboard.writeText(location.href);
-      where.textContent = "The link is copied.";
+      await navigator.clipboard.writeText(link);
+      status.textContent = "The link is copied.";
     } catch {
-      where.textContent = `The link is in the address bar: ${location.href}`;
+      status.textContent = `This browser does not let the page copy; the link is ${link}`;
     }
   }
 

@@ -8,7 +8,8 @@
 
   // base64 of a gzip file -> ArrayBuffer
   function unpack(text) {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const binary = atob(text), bytes = new Uint8Array(binary.length);
+    for (let k = 0; k < bytes.length; k++) bytes[k] = binary.charCodeAt(k);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
   }
@@ -24,8 +25,13 @@
     });
   }
 
+  // the smallest module with an instruction on 128 bits
+  const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0,
+    65, 0, 253, 15, 253, 98, 11];
+
   function missing() {
     if (typeof WebAssembly !== "object") return "WebAssembly";
+    if (!WebAssembly.validate(new Uint8Array(SIMD))) return "SIMD in WebAssembly";
     if (typeof Worker !== "function") return "workers";
     if (typeof DecompressionStream !== "function") return "DecompressionStream";
     return null;
@@ -53,15 +59,15 @@
   class Playground {
     constructor(root) {
       this.root = root;
-      this.wanted = hsemState.read(location.hash);
       this.id = 0;
       const start = root.querySelector("button");
       const lacks = missing();
       if (lacks) {
-        this.say(`This browser cannot run the model: it has no ${lacks}. The picture shows what ` +
+        this.say(`This browser cannot run the model: it has no ${lacks}. The board shows what ` +
           "you would draw.");
         return;
       }
+      this.wanted = hsemState.read(location.hash);
       start.hidden = false;
       if (this.wanted.seed !== undefined) {
         start.textContent = `Start, with person ${this.wanted.seed} of this link`;
@@ -86,11 +92,13 @@
         this.where = gpu ? "the GPU" : loaded.threads > 1
           ? `${loaded.threads} threads` : "one thread";
         this.controls = hsemControls(this.root, loaded, this.wanted, () => this.draw());
+        this.note(this.wanted, loaded);
         window.addEventListener("hashchange", () => {
-          if (hsemState.write(this.controls.state()) !== location.hash) {
-            this.controls.set(hsemState.read(location.hash));
-            this.draw();
-          }
+          if (hsemState.write(this.controls.state()) === location.hash) return;
+          const given = hsemState.read(location.hash);
+          this.controls.set(given);
+          this.note(given, loaded);
+          this.draw();
         });
         button.remove();
         this.say("Drawing …");
@@ -98,7 +106,7 @@
         this.controls.focus();
       } catch (error) {
         button.disabled = false;
-        this.say(`The model could not be started: ${error.message}. The picture shows what ` +
+        this.say(`The model could not be started: ${error.message}. The board shows what ` +
           "you would draw.");
       }
     }
@@ -115,35 +123,49 @@
         this.worker.onmessage = ({ data }) => {
           if (data.kind === "failed") return reject(new Error(data.message));
           this.worker.onmessage = ({ data: news }) => this.hear(news);
+          this.worker.onerror = (event) => this.hear(
+            { kind: "failed", id: this.id, message: event.message || "the worker ended" });
           return resolve({ ...data, threads: message.threads });
         };
         this.worker.postMessage(message);
       });
     }
 
+    // what a link asked for and does not get
+    note({ ignored, strengths, randomLike, mask }, { about, directions }) {
+      const left = [...ignored];
+      for (const [name, strength] of Object.entries(strengths)) {
+        if (!directions.includes(name)) left.push(`${name}=${strength}`);
+      }
+      if (randomLike && !directions.includes(randomLike)) left.push("randomLike");
+      if (mask && mask.length !== about.h_shape[1] * about.h_shape[2]) left.push("mask");
+      this.left = left.length ? ` Left out of the link: ${left.slice(0, 5).join(", ")}.` : "";
+    }
+
     draw() {
-      const state = this.controls.state();
-      history.replaceState(null, "", hsemState.write(state));
       this.root.dataset.state = "drawing";
-      this.worker.postMessage({ kind: "draw", id: ++this.id, state });
+      this.worker.postMessage({ kind: "draw", id: ++this.id, state: this.controls.state() });
     }
 
     hear(news) {
       if (news.id !== this.id) return;
       if (news.kind === "failed") {
-        this.say(`It failed: ${news.message}`);
+        this.say(`It failed: ${news.message}. Loading this page again helps most often.`);
         this.root.dataset.state = "failed";
       } else if (news.kind === "step") {
         this.controls.progress(news.done, news.total);
         if (news.pixels) this.controls.picture(news.which, news.pixels);
       } else {
         this.controls.show(news);
+        // not at every move of a slider: browsers refuse to change the address that often
+        history.replaceState(null, "", hsemState.write(this.controls.state()));
         this.root.dataset.runs = JSON.stringify(news.runs);
         this.root.dataset.seconds = news.seconds.toFixed(2);
         this.root.dataset.state = "drawn";
         this.controls.where(
           `Drawn in ${news.seconds.toFixed(1)} s on ${this.where}: the encoder ran ` +
-          `${news.runs.encoder} times, the decoder ${news.runs.decoder} times.`);
+          `${news.runs.encoder} times, the decoder ${news.runs.decoder} times.${this.left}`);
+        this.left = "";
       }
     }
   }

@@ -6,19 +6,37 @@ const hsemState = (function () {
     randomSeed: 0, randomLike: null, mask: null, on: null,
   };
 
-  // only what is given; numbers stay as they are, the mask is 16 hexadecimal digits
+  // from, to, and whether it is a whole number; what lies outside is left out
+  const PERSON = [0, 2 ** 32 - 1, true], STRENGTH = [-1.5, 1.5, false], STEP = [1, 50, true];
+  const RANGES = {
+    seed: PERSON, swap: PERSON, randomSeed: PERSON, random: STRENGTH, eta: [0, 1, false],
+    steps: [4, 50, true], from: STEP, to: STEP,
+  };
+
+  function number(text, [least, most, whole]) {
+    const value = text.trim() === "" ? NaN : Number(text);
+    const fits = value >= least && value <= most && (!whole || Number.isInteger(value));
+    return fits ? value : null;
+  }
+
+  // Only what is given and can be meant; anybody may have written the link. The rest is named in
+  // `ignored`. Whatever is not known here may be a direction. The mask is hexadecimal.
   function read(hash) {
-    const found = { strengths: {} };
+    const found = { strengths: {}, ignored: [] };
     for (const [key, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
-      if (key === "asyrp") found.asyrp = text === "1";
-      else if (key === "on" || key === "randomLike") found[key] = text;
-      else if (key === "mask" && /^[0-9a-f]+$/.test(text)) {
+      const isKnown = Object.prototype.hasOwnProperty.call(RANGES, key);
+      const value = number(text, isKnown ? RANGES[key] : STRENGTH);
+      if (key === "asyrp" && /^[01]$/.test(text)) found.asyrp = text === "1";
+      else if (key === "on" && /^(wasm|webgpu)$/.test(text)) found.on = text;
+      else if (key === "randomLike") found.randomLike = text;
+      else if (key === "mask" && /^[0-9a-f]{1,4096}$/.test(text)) {
         found.mask = [...text].flatMap((digit) =>
           [8, 4, 2, 1].map((bit) => (parseInt(digit, 16) & bit ? 1 : 0)));
-      } else if (text !== "" && Number.isFinite(Number(text))) {
-        if (key in PLAIN) found[key] = Number(text);
-        else found.strengths[key] = Number(text);
-      }
+      } else if (value === null || (!isKnown && key in PLAIN)) {
+        found.ignored.push(`${key}=${text}`.slice(0, 40));
+      } else if (isKnown) found[key] = value;
+      else if (/^\w{1,40}$/.test(key) && !(key in found.strengths)) found.strengths[key] = value;
+      else found.ignored.push(`${key}=${text}`.slice(0, 40));
     }
     return found;
   }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler, UNet2DModel
 from torch import Tensor
 
 import hsem
@@ -154,3 +155,50 @@ def test_without_the_packages_the_remedy_is_named(
     with pytest.raises(ImportError, match=r'pip install "hsem\[onnx\]"'):
         hsem.export_onnx(hsem.tiny_unet(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def unusual(kind: str) -> hsem.HSpaceUNet:
+    """Networks unlike `portraits-64`: deep, of one level, grey, resampled in other ways."""
+    settings: dict[str, Any] = {
+        "six levels": {
+            "sample_size": 64,
+            "block_out_channels": (4, 4, 8, 8, 8, 8),
+            "down_block_types": ("DownBlock2D",) * 4 + ("AttnDownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "AttnUpBlock2D") + ("UpBlock2D",) * 4,
+            "attention_head_dim": 4,
+        },
+        "odd and without levels": {
+            "sample_size": (15, 17),
+            "block_out_channels": (8,),
+            "down_block_types": ("DownBlock2D",),
+            "up_block_types": ("UpBlock2D",),
+        },
+        "grey, oblong, no attention": {
+            "sample_size": (24, 40),
+            "in_channels": 1,
+            "out_channels": 1,
+            "add_attention": False,
+            "block_out_channels": (8, 8),
+            "down_block_types": ("ResnetDownsampleBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "ResnetUpsampleBlock2D"),
+            "resnet_time_scale_shift": "scale_shift",
+        },
+    }[kind]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unet = UNet2DModel(layers_per_block=1, norm_num_groups=4, **settings)
+    return hsem.HSpaceUNet(unet, DDIMScheduler(), kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", ["six levels", "odd and without levels", "grey, oblong, no attention"]
+)
+def test_any_network(kind: str, tmp_path: Path) -> None:
+    model = unusual(kind)
+    differences = hsem.export_onnx(model, tmp_path)
+    # the weights are rounded to 11 bits
+    assert 0 < max(differences.values()) < 1e-2
+    x = torch.randn(3, *model.image_shape, generator=torch.Generator().manual_seed(1))
+    expected = model.output(*model.encode(x, 400))
+    assert (Graphs(tmp_path).network(x, 400) - expected).abs().max() < 1e-2 * expected.abs().max()

@@ -90,6 +90,44 @@ def test_a_slider_does_not_repeat_the_person(
     assert len(made) == 2
 
 
+def test_a_slider_runs_the_network_in_its_window_only_and_the_judge_once(
+    model: hsem.HSpaceUNet,
+    directions: dict[str, hsem.Direction],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = {"encode": 0, "output": 0, "judge": 0}
+
+    def counted(name: str) -> None:
+        inner = getattr(hsem.HSpaceUNet, name)
+
+        def call(*args: object) -> object:
+            runs[name] += 1
+            return inner(*args)
+
+        monkeypatch.setattr(hsem.HSpaceUNet, name, call)
+
+    def light(x: torch.Tensor) -> torch.Tensor:
+        runs["judge"] += len(x)
+        return x.mean(dim=(1, 2, 3))[:, None]
+
+    def since(before: dict[str, int]) -> list[int]:
+        return [runs[name] - before[name] for name in runs]
+
+    counted("encode")
+    counted("output")
+    play = viz.playground(model, directions, scorer=from_function(light, ["light"]), steps=STEPS)
+    assert list(runs.values()) == [STEPS, STEPS, 1]
+    play.window.value = (4, STEPS)
+    assert list(runs.values()) == [STEPS, STEPS, 1]  # nothing is edited yet
+    play.strengths["yaw"].value = 0.5
+    before = dict(runs)
+    play.strengths["yaw"].value = 0.6  # steps 4 to 6; what the encoder gave at 4 is kept
+    assert since(before) == [2, 3, 1]
+    before = dict(runs)
+    play.person.value = 8  # control: another person is drawn anew, and read
+    assert since(before) == [STEPS + 3, STEPS + 3, 2]
+
+
 def test_steps_take_the_window_with_them(
     model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction]
 ) -> None:
