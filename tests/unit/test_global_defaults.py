@@ -98,6 +98,8 @@ WORK: dict[str, Callable[[], Any]] = {
     "off_manifold": lambda: off_manifold(SCORES[:2], SCORES, 1),
     "classifier": lambda: hsem.classifier.load()(torch.zeros(1, 3, 64, 64, dtype=torch.float32,
                                                              device="cpu")),
+    "geometry": lambda: hsem.geometry.load()(torch.zeros(1, 3, 64, 64, dtype=torch.float32,
+                                                         device="cpu")),
     "portraits": lambda: hsem.datasets.portraits().images[:2],
     "record_h": lambda: recorded(),
 }  # fmt: skip
