@@ -143,7 +143,8 @@ def test_another_default_dtype_changes_nothing(name: str) -> None:
     assert_same(got, expected)
 
 
-NETWORKS = {"tiny_unet", "classifier"}  # made on the default device, as all of torch's layers are
+# made on the default device, as all of torch's layers are
+NETWORKS = {"tiny_unet", "classifier", "geometry"}
 
 
 @pytest.mark.parametrize("name", sorted(WORK.keys() - NETWORKS))

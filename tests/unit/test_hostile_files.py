@@ -327,7 +327,7 @@ def test_cards_of_a_classifier(tmp_path, change, measured):
 @pytest.mark.parametrize(
     "change",
     [{"widths": [20_000, 20_000]}, {"widths": [10**9]}, {"widths": [-1, 2]}, {"widths": []},
-     {"widths": "22"}, {"spread": [float("nan")] * 6}, {"spread": None}, {"metrics": 3, "parts": 1}],
+     {"widths": "22"}, {"spread": [float("nan")] * 6}, {"spread": None}, {"parts": 1}],
 )  # fmt: skip
 def test_cards_of_a_geometric_judge(tmp_path, change, measured):
     path = tmp_path / "model.safetensors"
