@@ -1,5 +1,6 @@
 """Do the directions of `named` do to a face, in pixels, what their names say? Measured by geometry.
 
+    python book/_tools/results/named.py       # whose directions it takes
     python book/_tools/results/geometry.py
 
 The judge finds the parts of a face and measures them (`hsem.judges.geometry`); it knows no smile.
