@@ -102,7 +102,7 @@ html: setup  ## build the pages from the stored outputs (seconds)
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
 results: setup  ## compute again what the chapters load (an hour on two cores; goes on where it was stopped)
-	for recipe in named principal learning pairs real_faces regions swap table_one; do \
+	for recipe in named principal factors geometry learning pairs real_faces regions swap table_one; do \
 	    HSEM_CACHE=_build/cache $(BIN)/python -m hsem.recipes.$$recipe || exit 1; done
 
 live: setup $(VENV)/.lab  ## open the playground in JupyterLab, for any model

@@ -26,7 +26,7 @@ from .directions.edits import Edit, add, between, blend, chain, masked, only_at,
 from .evaluation.curves import attribute_curve, learning_curve
 from .evaluation.effects import effect_matrix, table_one
 from .evaluation.stability import bootstrap_angles
-from .judges import classifier
+from .judges import classifier, geometry
 from .network.export import export_onnx
 from .network.hooks import HRecord, edit_h, record_h
 from .network.models import KNOWN, default_device, fast_dtype, load, tiny_unet
@@ -92,6 +92,7 @@ __all__ = [
     "extremes",
     "fast_dtype",
     "focused_directions",
+    "geometry",
     "harvest",
     "image_directions",
     "image_spectrum",

@@ -62,13 +62,18 @@ class Studio:
         by = Image.Resampling.BOX if whole else Image.Resampling.LANCZOS
         return np.asarray(Image.fromarray(picture).resize((size, size), by))
 
-    def parts(self, portrait: Portrait) -> tuple[np.ndarray, np.ndarray]:
+    def parts(
+        self, portrait: Portrait, *, clear_lenses: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Which part each pixel (H, W) shows, as index into `PARTS`, and, where it shows skin, the
-        same point on the neutral head (H, W, 3), in decimetres."""
-        drawn = self._draw(portrait)
+        same point on the neutral head (H, W, 3), in decimetres.
+
+        With `clear_lenses=False` one looks through lenses unless they are dark.
+        """
+        drawn = self._draw(portrait, lenses=clear_lenses or portrait.sunglasses)
         return drawn[..., 3].round().astype(int), drawn[..., :3]
 
-    def _draw(self, p: Portrait) -> np.ndarray:
+    def _draw(self, p: Portrait, lenses: bool = True) -> np.ndarray:
         sitter = Sitter(self.head, p)
         posed = sitter.pose(sitter.v, self.head.turns, self.head.arms)
         rest = self.head.vertices if self.renderer.labels else sitter.v
@@ -83,7 +88,7 @@ class Studio:
             self._draw_one(draw, second_pass=0)
         self.renderer.start_translucent()
         for draw in draws:
-            if draw.translucent:
+            if draw.translucent and (lenses or draw.material != Material.LENS):
                 self._draw_one(draw, second_pass=1)
         return self.renderer.finish()
 

@@ -1,6 +1,7 @@
 """What needs the assets and a renderer: the pictures in the package can be drawn again."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from hsem.datasets import expressions
 from hsem.datasets import portraits as held_out
 from portraits.dataset.controlled import SWEEPS, express, person, sweep
+from portraits.dataset.parts import Draughtsman, portraits
 from portraits.dataset.sampler import sample
 from portraits.renderer.studio import PARTS, Studio
 
+TRUE_PARTS = Path(__file__).parents[1] / "unit" / "judges" / "parts.npz"
 FOLDERS = ("PORTRAITS_ASSETS", "PORTRAITS_ANNY")
 pytestmark = [
     pytest.mark.slow,
@@ -79,3 +82,15 @@ def test_parts_are_where_parts_are():
     x = place[..., 0][skin & (place[..., 2] > 1.2)]
     assert x.min() < -0.3 and x.max() > 0.3
     assert place[..., 1][skin].max() < 9
+
+
+def test_parts_of_faces_are_drawn_again():
+    with np.load(TRUE_PARTS) as file:
+        stored = file["parts"]
+    numbers = (0, 1, 4, 63)
+    people = [portraits("package", k)[0] for k in numbers]
+    drawn = Draughtsman(*(os.environ[name] for name in FOLDERS)).draw(people)
+    for k, number in enumerate(numbers):
+        assert (drawn["parts"][k] == stored[number]).mean() > 0.99
+        assert (drawn["parts"][k] == stored[(number + 7) % 64]).mean() < 0.95  # control
+        assert nearly_equal(drawn["images"][k], as_bytes(held_out().images[number]))

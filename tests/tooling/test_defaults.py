@@ -15,6 +15,7 @@ MAKERS = {
 ALLOWED = {  # where, and why
     ("unet.py", "as_tensor"): "a timestep, whole or traced for an export, keeps its dtype",
     ("classifier.py", "tensor"): "part of a network, beside weights on the default device",
+    ("geometry.py", "tensor"): "part of a network, beside weights on the default device",
 }
 
 

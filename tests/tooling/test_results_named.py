@@ -78,6 +78,22 @@ def test_curves_are_measured_at_their_scales(model, named) -> None:
     assert (others.abs() / judge.spread).max() > 0.05  # control
 
 
+def test_geometry_measures_pictures_of_its_scales(model, run, named) -> None:
+    stored = results.load(run("geometry", people=PEOPLE, draws=1, directions=named), model)
+    judge, direction = hsem.geometry.load(), results.load(named, model).directions["smile"]
+    people = range(FIRST_SEED, FIRST_SEED + PEOPLE)
+    assert stored["curve/smile"].shape == (5, PEOPLE, len(judge.names))
+    assert stored["random/smile/0"].shape == (2, PEOPLE, len(judge.names))
+    found = [
+        edited_scores(model, judge, people, direction.timesteps, hsem.add(direction, scale))
+        for scale in stored["scales"][[0, -1]].tolist()
+    ]
+    for row, scores in zip((0, -1), found, strict=True):
+        gap = (stored["curve/smile"][row] - scores).abs() / judge.spread
+        assert gap.max() < 0.05  # stored in 8 and 16 bits
+    assert ((found[0] - found[1]).abs() / judge.spread).max() > 0.05  # control
+
+
 def test_table_one_goes_on_where_it_was_stopped(model, run, named) -> None:
     options = {"n": 2, "directions": named}
     once = results.load(run("table_one", repeats=1, **options), model)

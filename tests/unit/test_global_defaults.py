@@ -98,6 +98,8 @@ WORK: dict[str, Callable[[], Any]] = {
     "off_manifold": lambda: off_manifold(SCORES[:2], SCORES, 1),
     "classifier": lambda: hsem.classifier.load()(torch.zeros(1, 3, 64, 64, dtype=torch.float32,
                                                              device="cpu")),
+    "geometry": lambda: hsem.geometry.load()(torch.zeros(1, 3, 64, 64, dtype=torch.float32,
+                                                         device="cpu")),
     "portraits": lambda: hsem.datasets.portraits().images[:2],
     "record_h": lambda: recorded(),
 }  # fmt: skip
@@ -141,7 +143,8 @@ def test_another_default_dtype_changes_nothing(name: str) -> None:
     assert_same(got, expected)
 
 
-NETWORKS = {"tiny_unet", "classifier"}  # made on the default device, as all of torch's layers are
+# made on the default device, as all of torch's layers are
+NETWORKS = {"tiny_unet", "classifier", "geometry"}
 
 
 @pytest.mark.parametrize("name", sorted(WORK.keys() - NETWORKS))

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import hsem
-from hsem import classifier, datasets, results
+from hsem import classifier, datasets, geometry, results
 from hsem.judges.classifier import Attribute, PortraitClassifier
 from hsem.photos import read_photo
 from hsem.unsupervised import masks
@@ -58,6 +58,10 @@ def make_classifier(path: Path) -> None:
     PortraitClassifier((Attribute("yaw", "degrees", 0.0, 1.0),), width=2).save(path.parent)
 
 
+def make_geometry(path: Path) -> None:
+    geometry.PortraitGeometry((2, 2)).save(path.parent)
+
+
 def make_portraits(path: Path) -> None:
     make = {"images": np.zeros((2, 4, 4, 3), np.uint8), "labels": np.zeros((2, 1), np.float32)}
     np.savez(path, names=np.array(["a"]), **make)
@@ -87,6 +91,7 @@ READERS = {
     "results": Reader(make_results, results.load, "r.safetensors", frozenset({"tensor/n"})),
     "pca": Reader(make_pca, hsem.HSpacePCA.load, "p.safetensors"),
     "classifier": Reader(make_classifier, lambda p: classifier.load(p.parent), "model.safetensors"),
+    "geometry": Reader(make_geometry, lambda p: geometry.load(p.parent), "model.safetensors"),
     "annotation": Reader(make_annotation, hsem.Annotation.load, "a.npz", frozenset({"scores"})),
     "portraits": Reader(make_portraits, datasets.portraits, "p.npz"),
     "expressions": Reader(make_expressions, datasets.expressions, "e.npz"),
@@ -319,6 +324,19 @@ def test_cards_of_a_classifier(tmp_path, change, measured):
     refused(READERS["classifier"], path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"widths": [20_000, 20_000]}, {"widths": [10**9]}, {"widths": [-1, 2]}, {"widths": []},
+     {"widths": "22"}, {"spread": [float("nan")] * 6}, {"spread": None}, {"parts": 1}],
+)  # fmt: skip
+def test_cards_of_a_geometric_judge(tmp_path, change, measured):
+    path = tmp_path / "model.safetensors"
+    make_geometry(path)
+    card = json.loads((tmp_path / "geometry.json").read_text())
+    (tmp_path / "geometry.json").write_text(json.dumps({**card, **change}))
+    refused(READERS["geometry"], path)
+
+
 @pytest.mark.parametrize("good", NPZ, indirect=True)
 def test_a_file_that_unpacks_to_gigabytes(good, measured):
     reader, path = good
@@ -351,7 +369,7 @@ def test_a_small_file_whose_array_claims_gigabytes(good, measured):
 
 @pytest.mark.parametrize("shape", [[10**10], [2**62, 4], [-1]])
 def test_a_tensor_that_claims_gigabytes(tmp_path, shape, measured):
-    for name in ("direction", "results", "pca", "classifier"):
+    for name in ("direction", "results", "pca", "classifier", "geometry"):
         path = tmp_path / READERS[name].file
         READERS[name].make(path)
         end = int(np.prod(np.array(shape, dtype=float)) * 4)

@@ -116,6 +116,7 @@ OBJECTS: dict[str, Callable[[Any], Any]] = {
     "Portraits": lambda tmp: hsem.datasets.portraits(),
     "Scorer": lambda tmp: join(select(SCORER, {"red": "r"}), select(SCORER, ["g"])),
     "Classifier": lambda tmp: hsem.classifier.load(),
+    "Geometry": lambda tmp: hsem.geometry.load(),
     "HSpaceUNet": lambda tmp: hsem.tiny_unet(0),
 }
 
