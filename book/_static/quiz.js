@@ -1,14 +1,15 @@
 // Predictions: a list of options becomes buttons; pressing one says whether it is right and opens
-// the answer. The answer is the first whole number in the text of <details>. Without this script
-// the options are a list, and the answer opens by itself.
+// the answer. The answer is the first whole number in bold in <details>; a question that only the
+// reader can answer has none. Without this script the options are a list, and the answer opens by
+// itself.
 function quiz(box) {
   const options = [...box.querySelectorAll("ol > li")];
   const details = box.querySelector("details");
   if (!options.length || !details || box.dataset.ready) return;
   box.dataset.ready = "1";
   const summary = details.querySelector("summary");
-  const body = details.textContent.replace(summary.textContent, "");
-  const answer = parseInt(body.match(/\d+/), 10);
+  const bold = details.querySelector("strong");
+  const answer = bold ? parseInt(bold.textContent.match(/\d+/), 10) : NaN;
   const said = document.createElement("p");
   said.setAttribute("role", "status");
   details.before(said);
@@ -22,7 +23,8 @@ function quiz(box) {
     button.addEventListener("click", function () {
       buttons.forEach((b) => b.setAttribute("aria-pressed", String(b === button)));
       const right = k + 1 === answer;
-      said.textContent = right ? "✓ Your prediction is right." : "✗ Not so. Read why:";
+      said.textContent = isNaN(answer) ? "Noted."
+        : right ? "✓ Your prediction is right." : "✗ Not so. Read why:";
       details.open = true;
     });
     return button;

@@ -20,6 +20,8 @@ from sphinx.util import logging
 
 MIME = "application/vnd.hsem.numbered+json"
 SHOWN = ("display_data", "execute_result")
+# "0.8 (0.7 to 0.9)": where a cell is too narrow, the line breaks before the interval, not within
+INTERVAL = re.compile(r"(\([^()<>]+ to [^()<>]+\))(?=</(?:td|strong)>)")
 LOGGER = logging.getLogger(__name__)
 
 
@@ -93,6 +95,7 @@ def depart_table(self: Any, node: NumberedTable) -> None:
     self.add_fignumber(node)
     number = "".join(self.body[node["start"] :])
     del self.body[node["start"] :]
+    inside = INTERVAL.sub(r'<span class="hsem-interval">\1</span>', inside)
     self.body += [inside.replace("<caption>", f"<caption>{number}", 1), "</div>\n"]
 
 

@@ -29,7 +29,8 @@ WIDER = """() => {
     let box = e;  // where it would scroll
     while (box !== article && !scrolls(box)) box = box.parentElement;
     const hidden = scrolls(box) ? box.scrollWidth - box.clientWidth : 0;
-    const over = e.getBoundingClientRect().right - article.getBoundingClientRect().right;
+    const has = e.getBoundingClientRect(), room = article.getBoundingClientRect();
+    const over = Math.max(has.right - room.right, room.left - has.left);
     if (hidden > 1) found.push(['scrolls', hidden, name(e), !!e.closest('.cell_output')]);
     else if (over > 1) found.push(['cut off', over, name(e), !!e.closest('.cell_output')]);
   }

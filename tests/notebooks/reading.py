@@ -102,19 +102,72 @@ def _without_code(text: str) -> str:
     return FORMULA.sub(" ", "\n".join(kept))
 
 
+def wide(text: str) -> list[str]:
+    """Lines of code in prose that a page cuts off at the right."""
+    found, fence, code = [], "", False
+    for line in text.splitlines():
+        mark = re.match(r" *(```+|~~~+)(.*)", line)
+        if mark and not fence:
+            fence = mark[1]
+            # a directive holds text, which is broken where the page ends
+            code = not mark[2].lstrip().startswith("{") or "{code" in mark[2]
+        elif mark and mark[1] == fence and not mark[2].strip():
+            fence = ""
+        elif fence and code and len(line) > CODE_WIDTH:
+            found.append(line.strip())
+    return found
+
+
+# -- what stands at the top ----------------------------------------------------------------------
+
+CHECKED_BY = r"predictions?|exercises? \d(?:(?:, | and )\d)*|games?|doors?"
+
+
+def top(nb: NotebookNode) -> list[str]:
+    """What the beginning of a chapter lacks: the question, what it needs, and three goals."""
+    text = "\n\n".join(c.source for c in nb.cells if c.cell_type == "markdown")
+    beginning = re.split(r"^## ", text, flags=re.M)[0]
+    found = []
+    for mark, says in (
+        (r"\*\*Before:\*\* \S", "**Before:**, what a reader should know"),
+        (r"\*\*Needs:\*\* [^\n]*(?:second|minute)", "**Needs:**, with the running time"),
+    ):
+        if not re.search(mark, beginning):
+            found.append(f"the beginning has no {says}")
+    _, mark, after = beginning.partition("**After this page you can**")
+    goals = re.findall(r"^\d\. (.*(?:\n   .*)*)", after.partition("<div")[0], re.M)
+    if not mark or len(goals) != 3:
+        return [*found, f"{len(goals)} goals stand after **After this page you can**, not three"]
+    exercises = set(re.findall(r"^\*\*(\d)\.\*\* ★", text, re.M))
+    for goal in goals:
+        checks = re.search(rf"\(([^()]*\b(?:{CHECKED_BY})\b[^()]*)\)[;.]?$", goal)
+        if not checks:
+            found.append(f"goal without a check in brackets: {goal[:50]} …")
+            continue
+        for number in set(re.findall(r"\d", checks[1])) - exercises:
+            found.append(f"a goal names exercise {number}, which is not there")
+        if "prediction" in checks[1] and 'class="hsem-quiz"' not in text:
+            found.append("a goal names a prediction, and there is none")
+    return found
+
+
 # -- chapters ----------------------------------------------------------------------------------
 
 
 def faults(path: Path) -> list[str]:
     """Everything that a reader of the stored chapter would stumble over."""
     nb = read(path)
-    return [*_text(nb, path), *_code(nb), *_outputs(nb), *_figures(nb)]
+    return [*top(nb), *_text(nb, path), *_code(nb), *_outputs(nb), *_figures(nb)]
 
 
 def page_faults(path: Path) -> list[str]:
     """The same of a page without code."""
     text = path.read_text("utf-8")
-    return [f"typed result: … {t} …" for t in typed(text)]
+    long = [] if path.name == "README.md" else wide(text)  # GitHub's column is wider
+    return [
+        *(f"typed result: … {t} …" for t in typed(text)),
+        *(f"code longer than {CODE_WIDTH} signs: {line[:50]} …" for line in long),
+    ]
 
 
 def stale(path: Path) -> list[str]:
@@ -150,6 +203,8 @@ def _text(nb: NotebookNode, path: Path) -> Iterator[str]:
         if cell.cell_type == "markdown":
             for found in typed(cell.source):
                 yield f"cell {cell.id}: typed result: … {found} …"
+            for line in wide(cell.source):
+                yield f"cell {cell.id}: longer than {CODE_WIDTH} signs: {line[:50]} …"
 
 
 def _code(nb: NotebookNode) -> Iterator[str]:

@@ -23,6 +23,7 @@ from tests.notebooks.reading import (
     page_faults,
     stale,
     typed,
+    wide,
 )
 
 GOOD = BOOK / "table_one.ipynb"
@@ -116,6 +117,19 @@ def test_printed_columns(text: str, found: bool) -> None:
     assert columns(text) is found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("```python\n" + "x" * 81 + "\n```", 1),
+        ("- item\n\n  ```bash\n  " + "x" * 80 + "\n  ```\n", 1),
+        ("````{note}\n" + "x" * 81 + "\n````", 0),
+        ("```python\n" + "x" * 80 + "\n```\n" + "y" * 81, 0),
+    ],
+)
+def test_code_in_prose_that_is_cut_off(text: str, found: int) -> None:
+    assert len(wide(text)) == found
+
+
 # -- negative controls: the pattern chapter, spoilt ----------------------------------------------
 
 
@@ -154,6 +168,29 @@ def _nothing_checked(nb: NotebookNode) -> None:
         c.metadata.tags = [t for t in c.metadata.get("tags", []) if "nbval" not in t]
 
 
+def _wide_prose(nb: NotebookNode) -> None:
+    cell(nb, "score").source += f"\n```python\n{'x' * 81}\n```\n"
+
+
+def _no_time(nb: NotebookNode) -> None:
+    title = cell(nb, "title")
+    title.source = title.source.replace("minute", "while")
+
+
+def _two_goals(nb: NotebookNode) -> None:
+    title = cell(nb, "title")
+    title.source = title.source.replace("\n3. ", "\n")
+
+
+def _unchecked_goal(nb: NotebookNode) -> None:
+    title = cell(nb, "title")
+    title.source = title.source.replace("(the prediction)", "")
+
+
+def _lost_exercise(nb: NotebookNode) -> None:
+    cell(nb, "ex3").source = "Nothing to do."
+
+
 def _no_reference(nb: NotebookNode) -> None:
     cell(nb, "paper").source = "Beside."
 
@@ -169,6 +206,11 @@ def _no_number(nb: NotebookNode) -> None:
         (_typed, "It is 0.29"),
         (_much_code, "more than two screens"),
         (_wide_code, "longer than 80 signs"),
+        (_wide_prose, "cell score: longer than 80 signs"),
+        (_no_time, "with the running time"),
+        (_two_goals, "2 goals stand after"),
+        (_unchecked_goal, "goal without a check"),
+        (_lost_exercise, "exercise 3, which is not there"),
         (_columns, "prints columns"),
         (_wide_print, "prints a line longer"),
         (_unchecked, "needs the tag nbval-check-output"),
