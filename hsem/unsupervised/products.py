@@ -73,7 +73,8 @@ class JacobianProducts:
         self.f, self.forward_mode = f, products == "jvp"
         self._pieces = Pieces(chunk or (1 if h.device.type == "cpu" else h.numel()), "chunk")
         self.pushed = self.pulled = 0
-        self.h = h.detach().clone().requires_grad_()
+        # Contiguous: convolutions under vmap cannot ask for the layout that attention leaves behind.
+        self.h = h.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
         convolutions = nullcontext() if self.forward_mode else FrozenConvolutions()
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), convolutions:
             self.y = f(self.h)
