@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -107,6 +107,8 @@ class LearningCurve:
     name : of the attribute
     counts : (c,), the numbers of pairs n
     cosine : {"h": (draws, c), "x_T": (draws, c)}, cosine to the reference direction
+    shuffled : the same as `cosine`, of the same pairs with their sides swapped at random: what
+        pairs without the attribute have in common with the reference
     effect : the same, mean change of the attribute's score; None without a scorer
     reference_effect : {"h": ..., "x_T": ...}, effect of the reference; None without a scorer
     pairs : number of pairs behind the reference
@@ -116,6 +118,7 @@ class LearningCurve:
     name: str
     counts: tuple[int, ...]
     cosine: dict[str, Tensor]
+    shuffled: dict[str, Tensor]
     effect: dict[str, Tensor] | None
     reference_effect: dict[str, float] | None
     pairs: int
@@ -143,7 +146,9 @@ def learning_curve(
     ----------
     examples : the pool of pairs; the paper compares at eta = 0, where x_T alone makes the picture
     counts : numbers of pairs n to try, such as (1, 2, 5, 10, 20, 50, 100)
-    draws : random draws of n pairs, for a mean and a deviation; generator : makes the draws
+    draws : how often n pairs are drawn, for a mean and a deviation. The smaller sets of a draw are
+        parts of its larger ones, and draws share no pair while n is below 1 / `draws` of the pool.
+    generator : shuffles the pool, and the sides of the control
     held_out : compare with the direction of one half of the pool, and draw from the other half.
         If False, both use the whole pool; then a draw shares examples with the reference, and the
         cosine rises as sqrt(n / N) even if the examples have nothing in common but noise.
@@ -155,7 +160,7 @@ def learning_curve(
     Notes
     -----
     All directions are weighted sums over the pool, so the pool is generated once. They are held
-    in float64: (1 + draws * len(counts)) * T * C * h * w * 8 bytes.
+    in float64: (1 + 2 * draws * len(counts)) * T * C * h * w * 8 bytes.
     """
     pool, reference = _pools(examples, held_out, generator)
     counts = tuple(counts)
@@ -167,8 +172,9 @@ def learning_curve(
         )
     if scorer is not None:
         column(names_of(scorer), examples.name)  # complain before the work, not after
-    drawn = [pool.draw(n, generator) for _ in range(draws) for n in counts]
-    pool_seeds, weights = pair_weights([reference, *drawn])
+    drawn = _drawn(pool, counts, draws, generator)
+    mixed = [_sides_mixed(some, generator) for some in drawn]
+    pool_seeds, weights = pair_weights([reference, *drawn, *mixed])
     if samples is None:
         in_h = weighted_h(
             model, pool_seeds, weights, examples, batch_size=batch_size, progress=progress
@@ -177,7 +183,8 @@ def learning_curve(
         in_h = weighted_recorded_h(samples, pool_seeds, weights, examples)
     found = {"h": in_h, "x_T": weighted_x_T(model, pool_seeds, weights)}
     grid = (draws, len(counts))
-    cosine = {key: _cosines(found[key]).unflatten(0, grid) for key in LATENTS}
+    both = {key: _cosines(found[key]).unflatten(0, (2, *grid)) for key in LATENTS}
+    cosine, shuffled = ({key: both[key][k] for key in LATENTS} for k in (0, 1))
     effect, reference_effect = None, None
     if scorer is not None:
         judge = partial(edited_scores, model, scorer, seeds, examples.timesteps, eta=examples.eta)
@@ -187,14 +194,16 @@ def learning_curve(
         effect, reference_effect = {}, {}
         for key in LATENTS:
             changes = []
-            for v in tqdm(found[key], disable=not progress, unit="direction", leave=False):
+            for v in tqdm(
+                found[key][: 1 + len(drawn)], disable=not progress, unit="direction", leave=False
+            ):
                 v = (v * (scale * found[key][0].norm() / v.norm())).float()
                 scores = judge(add(v)) if key == "h" else judge(None, x_T=x_T + v)
                 changes.append(scores[:, own].mean() - plain)
             reference_effect[key] = float(changes[0])
             effect[key] = torch.stack(changes[1:]).unflatten(0, grid)
     return LearningCurve(
-        examples.name, counts, cosine, effect, reference_effect, len(reference), held_out
+        examples.name, counts, cosine, shuffled, effect, reference_effect, len(reference), held_out
     )
 
 
@@ -212,6 +221,25 @@ def _pools(
         raise ValueError("holding out half of the pairs needs at least two; pass held_out=False")
     mixed = examples.draw(len(examples), generator)
     return mixed.rows(range(half)), mixed.rows(range(half, len(examples)))
+
+
+def _drawn(
+    pool: Examples, counts: Sequence[int], draws: int, generator: torch.Generator
+) -> list[Examples]:
+    """Nested sets of each draw, (draws x counts): draws start far from each other in one order."""
+    size = len(pool)
+    order = torch.randperm(size, generator=generator)
+    starts = [d * size // draws for d in range(draws)]
+    return [pool.rows(order.roll(-start)[:n]) for start in starts for n in counts]
+
+
+def _sides_mixed(examples: Examples, generator: torch.Generator) -> Examples:
+    """The same pairs, with positive and negative swapped in a random half of them."""
+    swap = torch.rand(len(examples), generator=generator) < 0.5
+    pairs = zip(examples.positive, examples.negative, swap.tolist(), strict=True)
+    sides = [(n, p) if turned else (p, n) for p, n, turned in pairs]
+    positive, negative = zip(*sides, strict=True)
+    return replace(examples, positive=positive, negative=negative)
 
 
 def _cosines(found: Tensor) -> Tensor:
