@@ -1,7 +1,7 @@
 """Results for Fig. 8a: how many examples a direction needs, in h and in x_T, at eta = 0.
 
-Examples are the tenth with most and the tenth with least of the attribute, paired at random; half of
-the pairs make the reference, and no draw takes all of the other half. About 110,000 runs of the
+Examples are the tenth with most and the tenth with least of the attribute, paired at random; half
+of the pairs make the reference, and no draw takes all of the other half. About 110,000 runs of the
 network an attribute.
 """
 
@@ -33,9 +33,7 @@ def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
     parser.add_argument("--n", type=int, default=3000, help="samples in the crowd")
     parser.add_argument("--pairs", type=int, default=300, help="of them, half held out")
-    parser.add_argument(
-        "--draws", type=int, default=20, help="directions from each number of pairs"
-    )
+    parser.add_argument("--draws", type=int, default=20, help="directions from each count")
     parser.add_argument("--people", type=int, default=8, help="new samples behind each effect")
     parser.add_argument("--attribute", default="smile", help="what to find a direction for")
     parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")

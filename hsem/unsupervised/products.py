@@ -73,7 +73,7 @@ class JacobianProducts:
         self.f, self.forward_mode = f, products == "jvp"
         self._pieces = Pieces(chunk or (1 if h.device.type == "cpu" else h.numel()), "chunk")
         self.pushed = self.pulled = 0
-        # Contiguous: convolutions under vmap cannot ask for the layout that attention leaves behind.
+        # Contiguous: under vmap, convolutions fail on the layout that attention leaves behind.
         self.h = h.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
         convolutions = nullcontext() if self.forward_mode else FrozenConvolutions()
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), convolutions:

@@ -114,6 +114,7 @@ def test_learning_curve_has_a_line_for_each_latent(model, run) -> None:
     assert stored["counts"].tolist() == [1, 2]
     for latent in ("h", "x_T"):
         assert stored[f"cosine/{latent}"].shape == (2, 2)
+        assert stored[f"shuffled/{latent}"].shape == (2, 2)
         assert stored[f"effect/{latent}"].shape == (2, 2)
     assert stored.provenance["eta"] == 0 and stored.provenance["steps"] == 3
 

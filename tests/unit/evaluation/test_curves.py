@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import hsem
-from hsem.evaluation.curves import AttributeCurve, attribute_curve, learning_curve
+from hsem.evaluation.curves import AttributeCurve, _drawn, attribute_curve, learning_curve
 from hsem.evaluation.effects import edited_scores
 from hsem.judges.scorers import from_function, select
 from hsem.supervised.annotation import annotate
@@ -126,6 +126,29 @@ def test_unrelated_examples_agree_on_nothing(model):
     assert shared.pairs == 200 and not shared.held_out
     expected = torch.tensor([math.sqrt(n / 200) for n in counts])
     near(shared.cosine["x_T"].mean(0), expected, atol=0.1)  # the trap that holding out avoids
+
+
+def test_draws_are_nested_and_share_nothing_while_they_can(examples):
+    counts, pool = (1, 4, 20), examples.first(40)
+    found = _drawn(pool, counts, 10, generator())
+    sets = [{*zip(e.positive, e.negative, strict=True)} for e in found]
+    for d in range(10):
+        one, four, twenty = sets[3 * d : 3 * d + 3]
+        assert one < four < twenty and len(twenty) == 20
+    few = [sets[3 * d + 1] for d in range(10)]
+    assert len(set.union(*few)) == 40  # 10 draws of 4 pairs, all different
+    assert len(set.union(*[sets[3 * d + 2] for d in range(10)])) == 40  # of 20: they must overlap
+
+
+def test_pairs_with_mixed_sides_find_nothing(model, examples):
+    """The control: the same pictures, without the label."""
+    counts = (5, 20)
+    curve = learning_curve(model, examples, counts, draws=8, generator=generator(), **QUIET)
+    assert curve.shuffled["h"].shape == curve.cosine["h"].shape
+    assert curve.cosine["h"][:, -1].min() > 0.9
+    # a sum with random signs: on either side of zero, and sometimes long by chance
+    assert curve.shuffled["h"].min() < 0 < curve.shuffled["h"].max()
+    assert abs(float(curve.shuffled["x_T"].mean())) < 0.2
 
 
 def test_all_examples_give_the_reference_itself(model, examples):
