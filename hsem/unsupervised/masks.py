@@ -129,6 +129,24 @@ def region(name: str, size: Size | None = None, *, threshold: float = 0.5) -> Te
     return mask if size is None else from_array(mask, size)
 
 
+ALIGNED: dict[str, tuple[tuple[float, float, float, float], ...]] = {
+    "eyes": ((0.385, 0.475, 0.09, 0.055), (0.615, 0.475, 0.09, 0.055)),
+    "brows": ((0.37, 0.405, 0.115, 0.04), (0.63, 0.405, 0.115, 0.04)),
+    "mouth": ((0.5, 0.745, 0.15, 0.075),),
+}
+"""Ellipses (x, y, rx, ry) where aligned CelebA-HQ faces usually have these parts; set by eye."""
+
+
+def aligned_face(name: str, size: Size) -> Tensor:
+    """Where a frontal, aligned face has its "eyes", "brows" or "mouth": ellipses, (H, W).
+
+    A convention, no measurement: show it over the picture before you trust it.
+    """
+    if name not in ALIGNED:
+        raise ValueError(f"there is no region {name!r}; there are {', '.join(ALIGNED)}")
+    return torch.stack([ellipse(size, *place) for place in ALIGNED[name]]).amax(dim=0)
+
+
 def region_names() -> tuple[str, ...]:
     """What `region` knows."""
     return tuple(_regions(REGIONS))

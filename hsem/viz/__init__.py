@@ -7,6 +7,7 @@ from .live import Playground, playground
 from .picture import Picture, to_uint8
 from .published import publish
 from .show import anatomy, board, figure, grid, live_slider, slider, strip
+from .stamp import stamped
 from .tables import Table, table
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "playground",
     "publish",
     "slider",
+    "stamped",
     "strip",
     "table",
     "to_uint8",
