@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from ..files import replacing
 from .hub_scorers import ClipScorer, Output, _transformers
 from .prompts import PAPER_PROMPTS
 
@@ -66,7 +67,8 @@ def random_clip(
             ),
         }
         for file, text in texts.items():
-            (folder / file).write_text(text, encoding="utf-8")
+            with replacing(folder / file) as part:
+                part.write_text(text, encoding="utf-8")
         model.save_pretrained(folder)
         scorer = ClipScorer.load(folder, prompts, output=output, device=device)
     scorer.label = f"clip with random weights, seed {seed}"

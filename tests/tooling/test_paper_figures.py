@@ -49,7 +49,9 @@ def test_a_model_that_is_not_there_fails_with_its_name(
 
 def test_folders_have_plain_names(tmp_path: Path) -> None:
     assert CHAPTER.is_file() and "HSEM_MODEL" in CHAPTER.read_text()
-    assert folder_of("google/ddpm-ema-celebahq-256", tmp_path).name == "google-ddpm-ema-celebahq-256"
+    assert (
+        folder_of("google/ddpm-ema-celebahq-256", tmp_path).name == "google-ddpm-ema-celebahq-256"
+    )
     assert folder_of("random", tmp_path).name == "random"
     assert folder_of("../my models/a b", tmp_path).name == "my-models-a-b"
     assert os.sep not in folder_of("/x/y/z", tmp_path).name
