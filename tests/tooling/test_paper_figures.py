@@ -1,4 +1,4 @@
-"""`make figures` runs the chapter on the paper's model, here on a tiny network of random weights."""
+"""`make figures` runs the chapter on the paper's model, here on random weights."""
 
 from __future__ import annotations
 
