@@ -29,7 +29,7 @@ FOLDERS  := $(filter-out book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test book html results test lab live lint format notebooks numbers address clean distclean
+.PHONY: help setup setup-test book html figures results test lab live lint format notebooks numbers address clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -100,6 +100,9 @@ html: setup  ## build the pages from the stored outputs (seconds)
 	rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -q $(SPHINXOPTS)
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
+
+figures: setup  ## the paper's figures with a model: make figures MODEL=folder or name on the hub
+	$(BIN)/python book/_tools/paper_figures.py $(or $(MODEL),random)
 
 results: setup  ## compute again what the chapters load (an hour on two cores; goes on where it was stopped)
 	for recipe in named principal factors geometry learning pairs real_faces regions swap table_one; do \

@@ -13,6 +13,7 @@ Models" (2024).
 from . import datasets, results
 from ._version import __version__
 from .diffusion.inversion import Inversion, invert
+from .diffusion.official import official_noise
 from .diffusion.sampling import Samples, Step, draw_noise, sample, sample_steps
 from .diffusion.schedule import Schedule, add_noise
 from .directions.direction import (
@@ -29,6 +30,7 @@ from .evaluation.stability import bootstrap_angles
 from .judges import classifier, geometry
 from .network.export import export_onnx
 from .network.hooks import HRecord, edit_h, record_h
+from .network.layouts import is_random, random_network
 from .network.models import KNOWN, default_device, fast_dtype, load, tiny_unet
 from .network.unet import Context, HSpaceUNet
 from .recipes.reference import judges_of, pictures_of, region_of
@@ -97,6 +99,7 @@ __all__ = [
     "image_directions",
     "image_spectrum",
     "invert",
+    "is_random",
     "jacobian_subspace_iteration",
     "jacobian_svd",
     "judges_of",
@@ -106,11 +109,13 @@ __all__ = [
     "masked",
     "masks",
     "mean_difference",
+    "official_noise",
     "only_at",
     "pictures_of",
     "project_out",
     "provenance_of",
     "random_like",
+    "random_network",
     "record_h",
     "region_of",
     "results",

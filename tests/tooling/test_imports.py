@@ -24,7 +24,10 @@ LAYERS: tuple[set[str], ...] = (
         "evaluation.manifold",
         "evaluation.stability",
     },
-    {"network.unet", "network.watching", "network.weights", "network.models"},
+    {
+        "network.unet", "network.watching", "network.weights", "network.models", "network.layouts",
+        "network.cost",
+    },
     {"judges"},
     {"directions", "datasets", "photos"},
     {"diffusion", "network.hooks", "results"},
@@ -43,7 +46,7 @@ ONLY = {  # who alone may import these: rooms or modules
     "matplotlib": {"viz"},
     "ipywidgets": {"viz"},
     "PIL": {"viz", "photos", "reading"},
-    "diffusers": {"network.unet", "network.weights", "network.models"},
+    "diffusers": {"network.unet", "network.weights", "network.models", "network.layouts"},
     "transformers": {"judges.hub_scorers"},
     "portraits": set(),
 }

@@ -26,6 +26,7 @@ def test_the_band_is_at_the_lower_edge_and_nowhere_else(shape) -> None:
 def test_other_texts_give_other_pixels() -> None:
     images = torch.zeros(1, 3, 64, 64)
     assert not torch.equal(viz.stamp(images, "random"), viz.stamp(images, "tiny"))
+    assert viz.stamp(images, "") is images
     with pytest.raises(ValueError, match="one line"):
         viz.stamp(images, " ")
     with pytest.raises(ValueError, match="3, H, W"):
