@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .counts import whole_number
 from .reading import opened_picture
 
 Point = tuple[float, float]
@@ -90,8 +91,7 @@ def read_photo(
     -----
     Takes about 4 bytes a pixel of the file, and twice that where it is transparent or turned.
     """
-    if not (isinstance(size, int) and size >= 1):
-        raise ValueError(f"size must be a whole number of pixels, 1 or more, got {size!r}")
+    size = whole_number("size", size)
     picture = opened_picture(path)
     if eyes is None:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)

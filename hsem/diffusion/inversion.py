@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..counts import whole_number
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from .schedule import Schedule, direction_to_xt
@@ -59,7 +60,7 @@ def invert(
 
     Parameters
     ----------
-    images : (b, 3, H, W) in [-1, 1], on any device
+    images : (b, 3, H, W) in [-1, 1], floating point of any precision, on any device
     steps, schedule : T, spread as the model's scheduler says; or the exact noise levels
     fixed_point : rounds of refinement at each step, at most; 0 is plain DDIM inversion, which
         does not lead back: on the packaged portraits it is off by half of what two people differ
@@ -88,9 +89,8 @@ def invert(
 
     The network runs at most (fixed_point + 2) * T times.
     """
-    if fixed_point < 0:
-        raise ValueError(f"fixed_point counts rounds of refinement, got {fixed_point}")
-    _check_images(images)
+    fixed_point = whole_number("fixed_point", fixed_point, least=0)
+    _check_images(images, model.image_shape)
     schedule = schedule or model.schedule(steps)
     n, t_count = len(images), schedule.steps
     where: dict[str, Any] = {"dtype": model.outer_dtype, "device": "cpu"}
@@ -101,7 +101,7 @@ def invert(
 
     def compute(which: slice) -> None:
         bar.n = which.start * t_count
-        x = images[which].to(model.device)
+        x = images[which].to(model.device, model.outer_dtype)
         for i, (t, a, a_prev) in backwards:
             answer = undo_step(model, x, t, a, a_prev, rounds=fixed_point)
             h_seq[which, i], residual[which, i] = answer.h.cpu(), answer.residual.cpu()
@@ -182,11 +182,17 @@ def rms(x: Tensor) -> Tensor:
     return x.flatten(1).square().mean(dim=1).sqrt()
 
 
-def _check_images(images: Tensor) -> None:
-    if not images.is_floating_point() or images.numel() == 0:
+def _check_images(images: Tensor, shape: tuple[int, int, int]) -> None:
+    if not isinstance(images, Tensor) or not images.is_floating_point():
         raise TypeError(
-            f"images must be floating point in [-1, 1], got {images.dtype}; "
+            "images must be a floating-point tensor in [-1, 1], got "
+            f"{images.dtype if isinstance(images, Tensor) else type(images).__name__}; "
             "convert uint8 pixels with images / 127.5 - 1"
+        )
+    if images.ndim != 4 or tuple(images.shape[1:]) != tuple(shape) or not len(images):
+        raise ValueError(
+            f"images must have shape (b, {', '.join(map(str, shape))}) with b of at least 1, got "
+            f"{tuple(images.shape)}"
         )
     if not bool(torch.isfinite(images).all()):
         raise ValueError("images hold values that are NaN or infinite")
@@ -195,7 +201,8 @@ def _check_images(images: Tensor) -> None:
             f"images reach {float(images.abs().max()):.3g}, but should lie in [-1, 1]; "
             "convert pixels from 0..255 with images / 127.5 - 1"
         )
-    if float(images.min()) >= 0 and 0 < float(images.max()) <= 1:
+    # resizing overshoots a little
+    if float(images.min()) > -0.05 and 0.05 < float(images.max()) < 1.05:
         warn(
             "images lie in [0, 1], without one dark pixel; the network expects [-1, 1]: convert "
             "them with 2 * images - 1 unless they really are that bright",

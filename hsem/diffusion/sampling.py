@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..counts import whole_number
 from ..directions.edits import Edit, check_grid, rows
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
@@ -173,8 +174,7 @@ def sample(
     unknown = sorted(set(record) - set(RECORDABLE))
     if isinstance(record, str) or unknown:
         raise ValueError(f"record must list some of {RECORDABLE}, got {record!r}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    whole_number("batch_size", batch_size)
     seeds = None if seeds is None else checked_seeds(seeds)
     n = _count(seeds, x_T, z)
     if x_T is None and seeds is None:

@@ -19,6 +19,8 @@ from warnings import warn
 import torch
 from torch import Tensor
 
+from ..counts import whole_number
+
 SPACINGS = ("leading", "trailing", "linspace")
 
 
@@ -75,20 +77,13 @@ class Schedule:
             (starts at N - 1) or "linspace" (both ends)
         offset : added to every timestep; "leading" only, as in diffusers (`steps_offset`)
         """
-        n = len(alpha_bar)
+        n, steps = len(alpha_bar), whole_number("steps", steps, least=0)
         if not 1 <= steps <= n:
             raise ValueError(
                 f"steps={steps} is outside 1..{n}: the model was trained with {n} timesteps, "
                 f"so a sampler can visit at most {n} of them"
             )
         if spacing == "leading":
-            if n // steps * steps < 0.9 * n:  # a stride is a whole number, here rounded down a lot
-                warn(
-                    f'steps={steps} with "leading" spacing start at t = {n // steps * (steps - 1)} '
-                    f"of {n}, far below pure noise, as in diffusers; take a number of steps that "
-                    f'divides {n}, or spacing="trailing"',
-                    stacklevel=2,
-                )
             timesteps = [n // steps * k + offset for k in range(steps)][::-1]
         elif spacing == "trailing":
             timesteps = [round(n - k * (n / steps)) - 1 for k in range(steps)]
@@ -97,6 +92,15 @@ class Schedule:
             timesteps = even.round().int().tolist()[::-1]
         else:
             raise ValueError(f"spacing={spacing!r} is unknown; choose one of {SPACINGS}")
+        # A stride is a whole number, rounded down a lot for some T; and one step alone is t = 0.
+        rounded = spacing == "leading" and n // steps * steps < 0.9 * n
+        if rounded or timesteps[0] < 0.1 * n:
+            warn(
+                f'steps={steps} with "{spacing}" spacing start at t = {timesteps[0]} of {n}, far '
+                "below pure noise, as in diffusers; take another number of steps, such as one "
+                f'that divides {n}, or spacing="trailing"',
+                stacklevel=2,
+            )
         return cls(alpha_bar, tuple(timesteps))
 
     @property

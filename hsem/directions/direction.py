@@ -70,6 +70,8 @@ class Direction:
     # ----------------------------------------------------------------------------- arithmetic
 
     def __add__(self, other: Direction) -> Direction:
+        if not isinstance(other, Direction):
+            return NotImplemented
         return self._combined(other, self.delta_h + self._like(other))
 
     def __radd__(self, other: int) -> Direction:
@@ -77,6 +79,8 @@ class Direction:
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __sub__(self, other: Direction) -> Direction:
+        if not isinstance(other, Direction):
+            return NotImplemented
         return self._combined(other, self.delta_h - self._like(other))
 
     def __mul__(self, factor: float) -> Direction:

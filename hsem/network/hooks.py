@@ -173,7 +173,13 @@ def edit_h(
 
 def _distinct(timesteps: Iterable[float]) -> tuple[int, ...]:
     """The grid of a run: whole timesteps, each once; ValueError unless they come descending."""
-    given = [round(float(t)) for t in timesteps]
+    try:
+        given = [round(float(t)) for t in timesteps]
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            "timesteps must be numbers in descending order, such as pipeline.scheduler.timesteps, "
+            f"got {timesteps!r}"
+        ) from None
     return checked_timesteps(
         t for t, before in zip(given, [None, *given], strict=False) if t != before
     )

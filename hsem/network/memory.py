@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ..counts import whole_number
+
 T = TypeVar("T")
 
 
@@ -39,7 +41,7 @@ class Pieces:
     """
 
     def __init__(self, size: int, name: str = "batch_size") -> None:
-        self.size, self.name, self._warned = size, name, False
+        self.size, self.name, self._warned = whole_number(name, size), name, False
 
     def run(self, n: int, task: Callable[[slice], T]) -> list[T]:
         """What `task` gives for slices that cover 0..n-1 in turn; it may be called twice for one.

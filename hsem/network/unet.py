@@ -279,6 +279,8 @@ def refuse_unsupported(unet: Any) -> None:
         reason = "it has no middle block, hence no h"
     elif unet.config.sample_size is None:
         reason = "its config has no sample_size, so the image shape is unknown"
+    elif not _is_a_size(unet.config.sample_size):
+        reason = f"its sample_size={unet.config.sample_size!r} is not one or two whole numbers"
     elif unet.config.in_channels != unet.config.out_channels:
         reason = (
             f"it returns {unet.config.out_channels} channels for {unet.config.in_channels} "
@@ -286,6 +288,11 @@ def refuse_unsupported(unet: Any) -> None:
         )
     if reason:
         raise ValueError(f"hsem cannot read this {kind}: {reason}")
+
+
+def _is_a_size(value: Any) -> bool:
+    sides = value if isinstance(value, (list, tuple)) else (value, value)
+    return len(sides) == 2 and all(type(side) is int and side > 0 for side in sides)
 
 
 def fingerprint(unet: torch.nn.Module) -> str:

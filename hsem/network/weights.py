@@ -116,7 +116,8 @@ def _checked_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     kind = config.get("_class_name", "UNet2DModel" if "down_block_types" in config else None)
     if kind != "UNet2DModel":
-        what = f"a {kind}" if kind else f"no diffusers network ({', '.join([*config][:4])}, ...)"
+        about = f"it says {', '.join([*config][:4])}" if config else "it is an empty mapping"
+        what = f"a {kind}" if kind else f"no diffusers network ({about})"
         raise ValueError(
             f"{path} describes {what}, and only unconditional UNet2DModel networks can be split; "
             "for others use record_h and edit_h inside their own pipeline"

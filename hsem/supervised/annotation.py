@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..counts import whole_number
 from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import provenance_of
@@ -164,8 +165,7 @@ def annotate(
     schedule = schedule or model.schedule(steps)
     eta = checked_eta(eta, schedule)
     seeds = checked_seeds(seeds)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    whole_number("batch_size", batch_size)
     if path is not None:
         check_writable(path)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..counts import whole_number
 from ..diffusion.sampling import checked_seeds
 from ..diffusion.schedule import checked_timesteps
 from ..frozen import Frozen
@@ -237,10 +238,7 @@ def _wanted(count: int | None, quantile: float | None, n: int) -> int:
         if not 0 < quantile <= 0.5:
             raise ValueError(f"quantile must be above 0 and at most 0.5, got {quantile}")
         return max(1, int(quantile * n))
-    count = DEFAULT_COUNT if count is None else count
-    if count < 1:
-        raise ValueError(f"count must be 1 or more, got {count}")
-    return count
+    return whole_number("count", DEFAULT_COUNT if count is None else count)
 
 
 def _cells(others: Tensor, names: Sequence[str], groups: int) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..counts import whole_number
 from ..diffusion.sampling import Samples, draw_noise, sample
 from ..diffusion.schedule import Schedule
 from ..directions.direction import Direction, project_out, provenance_of
@@ -253,6 +254,5 @@ def about_examples(model: HSpaceUNet, examples: Examples, latent: str) -> dict[s
 
 
 def _pieces(n: int, size: int) -> Iterator[slice]:
-    if size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {size}")
+    whole_number("batch_size", size)
     return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..counts import whole_number
 from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule
 from ..directions.direction import provenance_of
@@ -61,6 +62,7 @@ def harvest(
     """
     if checkpoint is not None:
         check_writable(checkpoint, "checkpoint")
+    batch_size = whole_number("batch_size", batch_size)
     schedule = schedule or model.schedule(steps)
     seeds = checked_seeds(seeds)
     pca = HSpacePCA() if pca is None else pca

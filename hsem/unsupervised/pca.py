@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..counts import whole_number
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import Direction
 from ..files import read_tensors, save_tensors
@@ -68,11 +69,10 @@ class HSpacePCA(Estimator):
         extra: int | None = None,
         keep_scores: int = 5000,
     ) -> None:
-        if n_components < 1 or (extra is not None and extra < 0) or keep_scores < 0:
-            raise ValueError(
-                "need n_components >= 1, extra >= 0 and keep_scores >= 0, got "
-                f"{n_components}, {extra} and {keep_scores}"
-            )
+        whole_number("n_components", n_components)
+        whole_number("keep_scores", keep_scores, least=0)
+        if extra is not None:
+            whole_number("extra", extra, least=0)
         self.n_components, self.joint = n_components, joint
         self.extra, self.keep_scores = extra, keep_scores
         self._reset()
@@ -95,10 +95,12 @@ class HSpacePCA(Estimator):
     # ------------------------------------------------------------------------------- learning
 
     def fit(self, h_seqs: Tensor, y: None = None, *, batch_size: int = 100) -> HSpacePCA:
-        """Learn from (n, T, C, h, w), forgetting what was learned before."""
+        """Learn from (n, T, C, h, w) with n > k, forgetting what was learned before."""
+        whole_number("batch_size", batch_size)
         self._reset()
         for start in range(0, len(h_seqs), batch_size):
             self.partial_fit(h_seqs[start : start + batch_size])
+        self._fitted()
         return self
 
     def fit_transform(self, h_seqs: Tensor, y: None = None) -> Tensor:

@@ -18,8 +18,10 @@ neighbours, steps and eta). Five questions, each with the answer that real data 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from statistics import mean
@@ -30,6 +32,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 import hsem
+from hsem.files import read_tensors, save_tensors
 from hsem.network.models import DATA
 
 from ..train.data import load_images
@@ -57,16 +60,35 @@ TARGETS = (
 )  # fmt: skip
 
 
-def draw(model: hsem.HSpaceUNet, n: int, steps: int, eta: float) -> Tensor:
-    """n samples, rounded as in a file."""
-    chunks = []
+def draw(
+    model: hsem.HSpaceUNet, n: int, steps: int, eta: float, keep: Path | None = None
+) -> tuple[Tensor, float]:
+    """n samples, rounded as in a file, and the seconds that they took.
+
+    A hundred at a time are kept in the folder `keep`, under a name that tells the weights and the
+    settings, and read from there when the work was killed and begins again.
+    """
+    chunks, seconds = [], 0.0
     for k in tqdm(range(0, n, 100), desc=model.name):
         seeds = range(FIRST_SEED + k, FIRST_SEED + min(k + 100, n))
-        run = hsem.sample(
-            model, seeds, steps=steps, eta=eta, record=(), batch_size=50, progress=False
-        )
-        chunks.append(quantise(run.images))
-    return torch.cat(chunks)
+        facts = [model.fingerprint, model.dtype, model.device.type, torch.__version__, steps, eta]
+        mark = hashlib.sha256(repr([*map(str, facts), *seeds]).encode()).hexdigest()[:16]
+        part = None if keep is None else keep / f"{mark}.safetensors"
+        if part is not None and part.is_file():
+            found = read_tensors(part)[0]
+        else:
+            start = time.time()
+            run = hsem.sample(
+                model, seeds, steps=steps, eta=eta, record=(), batch_size=50, progress=False
+            )
+            spent = torch.tensor(time.time() - start, dtype=torch.float64)
+            found = {"images": quantise(run.images), "seconds": spent}
+            if part is not None:
+                part.parent.mkdir(parents=True, exist_ok=True)
+                save_tensors(part, found, {})
+        chunks.append(found["images"])
+        seconds += float(found["seconds"])
+    return torch.cat(chunks), seconds
 
 
 def measure(fake: Tensor, real: Tensor, train: Tensor) -> dict[str, Any]:
@@ -118,13 +140,17 @@ def pictures(model: hsem.HSpaceUNet, fake: Tensor, train: Tensor, out: Path) -> 
 
 
 def evaluate(
-    name: str, data: Path, n: int, steps: int, eta: float, out: Path | None
-) -> dict[str, Any]:
-    """Sample, measure, and write the numbers beside the weights; pictures into `out`, if given."""
+    name: str, data: Path, n: int, steps: int, eta: float, out: Path | None,
+    keep: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Sample, measure, and write the numbers beside the weights; pictures into `out`, if given.
+
+    Samples are kept in `keep` (by default a folder of `data`) until the numbers are written, so
+    that after a kill the next run goes on where it was, with the same numbers.
+    """
     model = hsem.load(name, dtype=hsem.fast_dtype())
-    start = time.time()
-    fake = draw(model, n, steps, eta)
-    seconds = time.time() - start
+    keep = data / "evaluation.parts" if keep is None else keep
+    fake, seconds = draw(model, n, steps, eta, keep)
     real, train = (to_unit(load_images(data, split)) for split in ("held", "train"))
     metrics = {
         "date": time.strftime("%Y-%m-%d"),
@@ -146,6 +172,7 @@ def evaluate(
     os.replace(part, folder / "evaluation.json")
     if out is not None:
         pictures(model, fake, train, out)
+    shutil.rmtree(keep, ignore_errors=True)
     return metrics
 
 

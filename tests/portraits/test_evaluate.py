@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
+import hsem
 from portraits.evaluate.measures import (
     frechet_distance,
     kolmogorov_smirnov,
@@ -13,7 +20,7 @@ from portraits.evaluate.measures import (
     real_or_fake,
     spread,
 )
-from portraits.evaluate.samples import TARGETS, table
+from portraits.evaluate.samples import TARGETS, draw, table
 
 DRAW = torch.Generator().manual_seed(0)
 
@@ -65,3 +72,59 @@ def test_the_table_says_what_is_short() -> None:
     text = table({"one": good, "two": {**good, "frechet": 70.0}})
     assert text.count("short") == 1
     assert len(text.splitlines()) == 1 + len(TARGETS)
+
+
+# Evaluates the tiny network of the tests; dies by SIGKILL as it writes part number `last`.
+RUNNER = """
+import os, signal, sys
+from pathlib import Path
+from portraits.evaluate import samples
+out, last = Path(sys.argv[1]), int(sys.argv[2])
+import hsem, torch
+model = hsem.tiny_unet()
+samples.hsem.load = lambda *a, **k: model
+samples.load_images = lambda folder, split: torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+samples.measure = lambda fake, real, train: {"sum": fake.double().sum().item(), "n": len(fake)}
+count, save = 0, samples.save_tensors
+def counted(*args):
+    global count
+    count += 1
+    if count == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(*args)
+samples.save_tensors = counted
+samples.evaluate(str(out), out, 250, 2, 1.0, None)
+print(count)
+"""
+
+
+def evaluate(out: Path, last: int) -> subprocess.CompletedProcess[str]:
+    out.mkdir(exist_ok=True)
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", RUNNER, str(out), str(last)]
+    env = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_killed_and_started_again(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert evaluate(whole, 0).stdout.strip() == "3"
+    assert [evaluate(broken, 2).returncode for _ in range(2)] == [-signal.SIGKILL] * 2
+    assert len(list(broken.rglob("*.safetensors"))) == 2 and not list(broken.rglob("*.json"))
+    assert evaluate(broken, 0).stdout.strip() == "1"  # only what was missing
+    one, two = (json.loads((f / "evaluation.json").read_text()) for f in (whole, broken))
+    passing = {"date", "seconds_for_the_samples"}
+    assert {k: v for k, v in one.items() if k not in passing} == {
+        k: v for k, v in two.items() if k not in passing
+    }
+    assert not list(broken.rglob("*.parts"))
+
+
+def test_samples_of_other_settings_are_not_taken(tmp_path: Path) -> None:
+    model = hsem.tiny_unet()
+    first, _ = draw(model, 3, 2, 0.0, tmp_path)
+    assert torch.equal(draw(model, 3, 2, 0.0, tmp_path)[0], first)
+    other = draw(model, 3, 3, 0.0, tmp_path)[0]
+    assert torch.equal(other, draw(model, 3, 3, 0.0)[0]) and not torch.equal(other, first)
+    assert len(list(tmp_path.iterdir())) == 2

@@ -305,7 +305,7 @@ def test_places_and_sizes_that_cannot_be(tmp_path):
         with pytest.raises(ValueError, match="eyes_at must be two"):
             read_photo(path, eyes=eyes, eyes_at=at)
     for size in (0, -3, 6.5, "64"):
-        with pytest.raises(ValueError, match="size must be a whole number"):
+        with pytest.raises((TypeError, ValueError), match="size must be"):
             read_photo(path, size)
 
 

@@ -265,8 +265,8 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda p: HSpacePCA(0), ValueError, "n_components >= 1"),
-        (lambda p: HSpacePCA(2, extra=-1), ValueError, "extra >= 0"),
+        (lambda p: HSpacePCA(0), ValueError, "n_components must be 1 or more"),
+        (lambda p: HSpacePCA(2, extra=-1), ValueError, "extra must be 0 or more"),
         (lambda p: p.partial_fit(torch.zeros(3, 4)), ValueError, r"\(n, T, C, h, w\)"),
         (lambda p: p.partial_fit(data().long()), ValueError, "floating point"),
         (lambda p: p.partial_fit(data()[:, :2]), ValueError, "has seen h_seqs of shape"),

@@ -1,0 +1,113 @@
+"""Whole numbers, and other words that are refused by name instead of by a foreign error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import hsem
+from hsem.counts import whole_number
+from hsem.diffusion.schedule import Schedule
+from hsem.network.folders import DATA
+from hsem.photos import read_photo
+
+MODEL = hsem.tiny_unet()
+H = torch.randn(8, 3, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+DIRECTION = hsem.Direction(H[0], (600, 300, 0), "test")
+CURVE = torch.linspace(1, 0.01, 1000)
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3)])
+def test_a_whole_number_passes(value: object) -> None:
+    assert whole_number("n", value) == 3
+
+
+CASES = {
+    "steps": [
+        lambda bad: Schedule.spaced(CURVE, bad, "linspace"),
+        lambda bad: hsem.sample(MODEL, [0], steps=bad),
+    ],
+    "batch_size": [
+        lambda bad: hsem.invert(MODEL, IMAGES, steps=2, batch_size=bad),
+        lambda bad: hsem.harvest(MODEL, range(8), steps=2, batch_size=bad),
+        lambda bad: hsem.annotate(MODEL, lambda x: x[:, 0, 0], [0], steps=2, batch_size=bad),
+        lambda bad: hsem.HSpacePCA(2).fit(H, batch_size=bad),
+        lambda bad: hsem.sample(MODEL, [0], steps=2, batch_size=bad),
+    ],
+    "n_components": [hsem.HSpacePCA],
+    "fixed_point": [lambda bad: hsem.invert(MODEL, IMAGES, steps=2, fixed_point=bad)],
+    "size": [lambda bad: read_photo("picture.png", bad)],
+}
+
+
+@pytest.mark.parametrize("bad", [1.5, "2", None, -1])
+@pytest.mark.parametrize("name, call", [(n, c) for n, calls in CASES.items() for c in calls])
+def test_other_numbers_are_refused_by_name(name: str, call, bad: object) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"{name}( must be|=)"):
+        call(bad)
+
+
+@pytest.mark.parametrize("other", [1, 1.5, None, H[0]])
+def test_directions_are_added_to_directions_only(other: object) -> None:
+    with pytest.raises(TypeError):
+        DIRECTION + other
+    with pytest.raises(TypeError):
+        DIRECTION - other
+    assert torch.equal(sum([DIRECTION, DIRECTION]).delta_h, 2 * H[0])  # control
+
+
+@pytest.mark.parametrize("timesteps", [5, [float("nan")], [float("inf")], ["a"], torch.tensor(5)])
+def test_timesteps_of_hooks_are_numbers(timesteps: object) -> None:
+    with (
+        pytest.raises(ValueError, match="timesteps must be numbers in descending order"),
+        hsem.edit_h(MODEL.unet, lambda _, h: h, timesteps=timesteps),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("spacing, warned", [("leading", 1), ("linspace", 1), ("trailing", 0)])
+def test_one_step_that_starts_without_noise_is_noticed(spacing: str, warned: int) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        Schedule.spaced(CURVE, 1, spacing)
+        Schedule.spaced(CURVE, 2, spacing)  # control
+    assert len(seen) == warned
+
+
+@pytest.mark.parametrize("bad", [None, IMAGES.numpy(), IMAGES[:0], IMAGES[0], IMAGES[..., :8]])
+def test_inversion_names_its_images(bad: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="images must"):
+        hsem.invert(MODEL, bad, steps=2)
+
+
+@pytest.mark.filterwarnings("ignore:.*not inverted")
+def test_inversion_takes_any_precision_and_notices_the_range() -> None:
+    def x_T(images: torch.Tensor) -> torch.Tensor:
+        return hsem.invert(MODEL, images, steps=2, fixed_point=0, progress=False).x_T
+
+    assert torch.equal(x_T(IMAGES.double()), x_T(IMAGES))
+    resized = IMAGES.clamp(0, 1) * 1.01 - 0.005  # as resizing overshoots
+    with pytest.warns(UserWarning, match=r"lie in \[0, 1\]"):
+        x_T(resized)
+
+
+def test_a_pca_of_too_few_samples_says_so_at_once() -> None:
+    for few in (H[:0], H[:2]):
+        with pytest.raises(RuntimeError, match="need more than 2 samples"):
+            hsem.HSpacePCA(2).fit(few)
+    hsem.HSpacePCA(2).fit(H[:3])  # control
+
+
+@pytest.mark.parametrize("size", ["64", [64], 0, [64, 64.5], [64, 64, 64]])
+def test_a_config_whose_size_is_none(size: object, tmp_path) -> None:
+    folder = shutil.copytree(DATA / "portraits-64", tmp_path / "model")
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps({**config, "sample_size": size}))
+    with pytest.raises(ValueError, match="is not one or two whole numbers"):
+        hsem.load(folder)
