@@ -44,6 +44,15 @@ def test_no_sample_helps_to_predict_itself() -> None:
     assert not torch.allclose(before, after)
 
 
+def test_a_factor_that_only_one_sample_has_does_no_harm() -> None:
+    factors, noise = draws(N, 2, seed=8), draws(N, 1, seed=9)
+    scores = factors[:, :1] + 0.5 * noise
+    rare = 1e-9 * factors[:, 1:].abs()  # a probability, of sunglasses perhaps
+    rare[3] = 1.0
+    found = explained_share(scores, torch.cat([factors, rare], 1))
+    assert 0.7 < found.low < found.high < 0.9
+
+
 def test_units_do_not_matter() -> None:
     factors, noise = draws(N, 2, seed=6), draws(N, 1, seed=7)
     scores = factors.sum(1, keepdim=True) + noise
