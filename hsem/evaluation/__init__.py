@@ -1,1 +1,1 @@
-"""How good directions are: effects, curves, stability, and distance from real pictures."""
+"""How good directions are: effects, curves, stability, distance from pictures, explained shares."""

@@ -3,11 +3,14 @@
     python -m portraits.train.classifier --data DATA --out hsem/data/portrait-classifier
     python -m portraits.train.classifier --data DATA --out hsem/data/portrait-classifier-2 \
         --kind residual --seed 2 --first 15000 --epochs 8    # the second judge
+    python -m portraits.train.classifier --data DATA --out JUDGE --loose \
+        --init hsem/data/portrait-classifier                 # one that reads moved portraits
 
 Numbers are standardised and fitted by least squares, yes-or-no attributes by cross-entropy; their
 temperature is then set on one half of the held-out portraits and everything is measured on the
 other. Pictures are mirrored, blurred, made noisy and slightly darker or brighter on the way in,
-because the classifier will judge samples of a diffusion model, not renders.
+because the classifier will judge samples of a diffusion model, not renders. With `--loose` they are
+moved first, and where to is read, too: shift, turn and scale become attributes.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from hsem.judges.classifier import Attribute, PortraitClassifier
 from ..dataset.files import read_labels
 from .data import load_images
 from .loss import half_precision, layout
+from .placement import PLACEMENT, draw_placement, place
 
 # Order of the columns in the shards, as the renderer writes them.
 COLUMNS = [
@@ -101,6 +105,7 @@ TARGETS: dict[str, tuple[str, bool, Rule]] = {
         lambda labels: np.isin(labels[:, COLUMNS.index("hair_style")], LONG_STYLES) * 1.0,
     ),
 }
+HELD_SEED = 7  # of the placements of the held-out portraits
 MIRRORED = ("yaw", "roll", "light_azimuth")  # change sign when the picture is mirrored
 
 
@@ -133,27 +138,31 @@ def train(
     *,
     kind: str = "plain",
     first: int = 0,
+    loose: bool = False,
 ) -> PortraitClassifier:
-    """Train on the training portraits from number `first` on."""
+    """Train on the training portraits from number `first` on, moved at random if `loose`."""
     images, targets = load_images(data)[first:], load_targets(data, "train")[first:]
-    held_images, held = load_images(data, "held"), load_targets(data, "held")
+    held_images, held = load_images(data, "held").float() / 127.5 - 1, load_targets(data, "held")
+    rules = {name: (unit, binary) for name, (unit, binary, _) in TARGETS.items()}
+    if loose:
+        placement = draw_placement(len(held), torch.Generator().manual_seed(HELD_SEED))
+        held_images, held = place(held_images, placement), torch.cat([held, placement], 1)
+        rules |= dict.fromkeys(PLACEMENT, ("", False)) | {"turn": ("degrees", False)}
     attributes = tuple(
         Attribute(n, unit, float(held[:, k].mean()), float(held[:, k].std()), binary)
-        for k, (n, (unit, binary, _)) in enumerate(TARGETS.items())
+        for k, (n, (unit, binary)) in enumerate(rules.items())
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = PortraitClassifier(attributes, kind=kind)
     if init:
-        net.load_state_dict(classifier.load(init).state_dict())
+        net.load_state_dict(begun(net, classifier.load(init)))
         net.train().requires_grad_(True)
     binary = torch.tensor([a.binary for a in attributes])
     mean = torch.tensor([a.mean for a in attributes])
     spread = torch.tensor([a.spread for a in attributes])
-    target = torch.where(binary, targets, (targets - mean) / spread)
-    sign = torch.tensor([-1.0 if a.name in MIRRORED else 1.0 for a in attributes])
     # mirroring maps v to -v: in standardised units (v - mean) / spread to (-v - mean) / spread
-    mirrored = torch.where(binary, targets, (targets * sign - mean) / spread)
+    sign = torch.tensor([-1.0 if name in MIRRORED else 1.0 for name in TARGETS])
     generator = torch.Generator().manual_seed(seed)
     opt = torch.optim.AdamW(net.parameters(), lr, weight_decay=0.02)
     steps = int(epochs * len(images) / batch)
@@ -165,8 +174,12 @@ def train(
         index = torch.randint(len(images), (batch,), generator=generator)
         flip = torch.rand(batch, generator=generator) < 0.5
         x = images[index].float() / 127.5 - 1
-        x = augment(torch.where(flip[:, None, None, None], x.flip(-1), x), generator)
-        y = torch.where(flip[:, None], mirrored[index], target[index])
+        x = torch.where(flip[:, None, None, None], x.flip(-1), x)
+        y = torch.where(flip[:, None], targets[index] * sign, targets[index])
+        if loose:
+            placement = draw_placement(batch, generator)
+            x, y = place(x, placement), torch.cat([y, placement], 1)
+        x, y = augment(x, generator), torch.where(binary, y, (y - mean) / spread)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half_precision(x.device)):
             out = net.raw(x.contiguous(memory_format=layout(x.device)))
         out = out.float()
@@ -177,7 +190,13 @@ def train(
         loss.backward()
         opt.step()
     net.eval().requires_grad_(False)
-    return measured(net, held_images.float() / 127.5 - 1, held)
+    return measured(net, held_images, held)
+
+
+def begun(net: PortraitClassifier, init: PortraitClassifier) -> dict[str, Tensor]:
+    """The weights of `init`; attributes that it does not know begin as in `net`."""
+    weights, own = init.state_dict(), net.state_dict()
+    return {k: torch.cat([v, own[k][len(v) :]]) if v.ndim else v for k, v in weights.items()}
 
 
 @torch.no_grad()
@@ -232,10 +251,11 @@ def main() -> None:
     p.add_argument("--init", type=Path, help="folder of a classifier to go on from")
     p.add_argument("--kind", choices=classifier.KINDS, default="plain")
     p.add_argument("--first", type=int, default=0, help="training portraits to leave out, in front")
+    p.add_argument("--loose", action="store_true", help="move the portraits, and read where to")
     args = p.parse_args()
     net = train(
         args.data, args.epochs, args.batch, args.lr, args.seed, args.init,
-        kind=args.kind, first=args.first,
+        kind=args.kind, first=args.first, loose=args.loose,
     )  # fmt: skip
     net.save(args.out)
     print(json.dumps(net.metrics, indent=1))

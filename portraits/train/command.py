@@ -60,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
         help="share taken from another picture of the same noise, in three pairs of four",
     )  # fmt: skip
     p.add_argument(
+        "--loose", action="store_true", help="shift, turn and scale each portrait at random"
+    )
+    p.add_argument(
         "--timesteps", type=float, nargs=3, metavar=("SHARE", "CENTRE", "WIDTH"),
         help="share of uniform timesteps, and where the others lie before a sigmoid",
     )  # fmt: skip

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..dataset.files import files_of, read_images
 from .draws import normal, uniform, whole
 from .levels import skip_dropout, skip_exchange
+from .placement import draw_placement, place
 from .settings import SCHEDULER, Settings
 
 
@@ -54,13 +55,15 @@ def draw_batch(images: Tensor, settings: Settings, generator: torch.Generator) -
 
     Each picture is mirrored with probability one half. A mirrored head is a head with the opposite
     yaw, roll and light, all of which the data set draws symmetrically, so mirroring doubles the
-    data without changing its distribution. If skip connections are to be exchanged, pictures 2i
-    and 2i + 1 are a pair, which differs in its pictures and not in its noise.
+    data without changing its distribution. In a `loose` run it is then shifted, turned and scaled.
+    If skip connections are to be exchanged, pictures 2i and 2i + 1 are a pair, which differs in its
+    pictures and not in its noise.
     """
     n = settings.batch
     x = images[whole(generator, len(images), n)].float() / 127.5 - 1
     mirrored = uniform(generator, n) < 0.5
     x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+    x = place(x, draw_placement(n, generator)) if settings.loose else x
     x = nn.functional.avg_pool2d(x, 2**settings.level) if settings.level else x
     each = 2 if settings.skip_exchange else 1
     t = draw_timesteps(n // each, generator, settings.noise_levels, settings.level)

@@ -58,6 +58,7 @@ class Settings:
     attention: int = 1
     skip_dropout: float = 0.0
     skip_exchange: float = 0.0
+    loose: bool = False
     timesteps: tuple[float, ...] | None = None
     init: Path | None = None
     device: str | None = None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import hsem
+from portraits.train import command
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "other_domains.md"
 
@@ -34,6 +38,21 @@ def test_the_lines_run_for_any_model(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     }
     norms = scope["pca"].direction(0).step_norms()
     torch.testing.assert_close(scope["w"].step_norms(), norms)  # equal norm, as it says
+
+
+def test_the_commands_are_understood() -> None:
+    (text,) = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.S)
+    lines = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
+    modules = {line[2]: line[3:] for line in lines}
+    assert len(modules) == len(lines) == 4 and all(line[:2] == ["python", "-m"] for line in lines)
+    settings = command.parser().parse_args(modules["portraits.train"])
+    assert settings.loose and settings.init.as_posix() == "hsem/data/portraits-64"
+    for name, given in modules.items():
+        usage = subprocess.run(
+            [sys.executable, "-m", name, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for option in (word for word in given if word.startswith("--")):
+            assert option in usage, (name, option)
 
 
 def test_the_models_named_are_those_known() -> None:

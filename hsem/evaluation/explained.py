@@ -1,0 +1,89 @@
+"""How much of what varies in h do known factors explain?
+
+A principal component is interpretable, in the narrow sense that can be measured, if one can say
+what a sample scores on it by knowing what is in the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from .stability import Estimate, bootstrap
+
+FOLDS = 10
+PENALTIES = tuple(float(10.0**p) for p in range(-1, 5))
+
+
+def predicted(scores: Tensor, factors: Tensor, *, seed: int = 0) -> Tensor:
+    """Scores (n, k) as a ridge regression on the factors predicts them, of samples it has not seen.
+
+    Parameters
+    ----------
+    scores : (n, k), coordinates along components
+    factors : (n, f), what is known of the same samples, in any units
+    seed : of the split into ten folds; the penalty is chosen within the other nine
+
+    Raises
+    ------
+    ValueError
+        If they do not describe the same samples, at least two for each fold.
+    """
+    n = len(scores)
+    if scores.ndim != 2 or factors.ndim != 2 or len(factors) != n or n < 2 * FOLDS:
+        raise ValueError(
+            f"scores (n, k) and factors (n, f) must describe the same n >= {2 * FOLDS} samples, "
+            f"got {tuple(scores.shape)} and {tuple(factors.shape)}"
+        )
+    x, y = factors.double().cpu().numpy(), scores.double().cpu().numpy()
+    found = np.empty_like(y)
+    for rest, fold in KFold(FOLDS, shuffle=True, random_state=seed).split(x):
+        ridge = make_pipeline(StandardScaler(), RidgeCV(PENALTIES, alpha_per_target=True))
+        ridge.fit(x[rest], y[rest])
+        # a rare factor may not vary among the others at all: no line is drawn out to where it does
+        known = x[fold].clip(x[rest].min(0), x[rest].max(0))
+        found[fold] = ridge.predict(known).reshape(len(fold), -1)
+    return torch.from_numpy(found)
+
+
+def explained_share(
+    scores: Tensor, factors: Tensor, *, weights: Sequence[float] | Tensor | None = None,
+    seed: int = 0,
+) -> Estimate:  # fmt: skip
+    """Share of the variance of scores that factors explain in samples not seen, with its interval.
+
+    Parameters
+    ----------
+    scores : (n, k)
+    factors : (n, f)
+    weights : (k,), how much each component counts; None weighs them by their variance, so the
+        result is a share of the variance that all k hold together
+    seed : of the folds, and of the bootstrap over samples
+
+    Returns
+    -------
+    1 - residual / variance of each component, averaged over the components. Near zero, and by
+    chance below it, where the factors say nothing; shuffled factors are the control.
+    """
+    guess = predicted(scores, factors, seed=seed)
+    spread = scores.double().cpu().var(dim=0)
+    w = spread if weights is None else torch.as_tensor(weights, dtype=torch.float64)
+    w = w / w.sum()
+
+    def share(truth: Tensor, guess: Tensor) -> Tensor:
+        left = (truth - guess).square().mean(0) / truth.var(0, correction=0)
+        return ((1 - left) * w).sum()
+
+    return bootstrap(share, scores, guess, repeats=1000, seed=seed)
+
+
+def shuffled(factors: Tensor, generator: torch.Generator) -> Tensor:
+    """The same factors, handed to other samples: the control."""
+    return factors[torch.randperm(len(factors), generator=generator).to(factors.device)]
