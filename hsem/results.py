@@ -251,7 +251,7 @@ def _as(model: HSpaceUNet, dtype: torch.dtype) -> Iterator[None]:
 def _counted(model: HSpaceUNet, name: str, runs: int) -> Iterator[None]:
     """A progress bar over runs of the network, with the minutes that a first measurement says."""
     shape, few = model.image_shape, 4
-    x = torch.zeros(few, *shape, device=model.device)
+    x = torch.zeros(few, *shape, dtype=model.outer_dtype, device=model.device)
     with torch.no_grad():
         model.eps(x, 500)  # the first is slower
         start = time.perf_counter()

@@ -228,14 +228,15 @@ def _drawn(
 ) -> list[Examples]:
     """Nested sets of each draw, (draws x counts): draws start far from each other in one order."""
     size = len(pool)
-    order = torch.randperm(size, generator=generator)
+    order = torch.randperm(size, generator=generator, dtype=torch.int64, device="cpu")
     starts = [d * size // draws for d in range(draws)]
     return [pool.rows(order.roll(-start)[:n]) for start in starts for n in counts]
 
 
 def _sides_mixed(examples: Examples, generator: torch.Generator) -> Examples:
     """The same pairs, with positive and negative swapped in a random half of them."""
-    swap = torch.rand(len(examples), generator=generator) < 0.5
+    n = len(examples)
+    swap = torch.rand(n, generator=generator, dtype=torch.float32, device="cpu") < 0.5
     pairs = zip(examples.positive, examples.negative, swap.tolist(), strict=True)
     sides = [(n, p) if turned else (p, n) for p, n, turned in pairs]
     positive, negative = zip(*sides, strict=True)

@@ -74,7 +74,11 @@ def explained_share(
     """
     guess = predicted(scores, factors, seed=seed)
     spread = scores.double().cpu().var(dim=0)
-    w = spread if weights is None else torch.as_tensor(weights, dtype=torch.float64)
+    w = (
+        spread
+        if weights is None
+        else torch.as_tensor(weights, dtype=torch.float64, device=spread.device)
+    )
     w = w / w.sum()
 
     def share(truth: Tensor, guess: Tensor) -> Tensor:
@@ -86,4 +90,5 @@ def explained_share(
 
 def shuffled(factors: Tensor, generator: torch.Generator) -> Tensor:
     """The same factors, handed to other samples: the control."""
-    return factors[torch.randperm(len(factors), generator=generator).to(factors.device)]
+    order = torch.randperm(len(factors), generator=generator, dtype=torch.int64, device="cpu")
+    return factors[order.to(factors.device)]

@@ -54,7 +54,9 @@ class PhotographJudge:
         plain = [Attribute(name, unit, 0.0, 1.0) for name, unit in units]
         self.attributes = tuple(attributes or plain)
         self.names = tuple(a.name for a in self.attributes)
-        self.spread = torch.tensor([a.spread for a in self.attributes])
+        self.spread = torch.tensor(
+            [a.spread for a in self.attributes], dtype=torch.float32, device="cpu"
+        )
         self.label = f"{clip.label}, pose by the portrait classifier"
 
     def __call__(self, images: Tensor) -> Tensor:

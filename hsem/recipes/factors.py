@@ -25,7 +25,7 @@ from hsem.evaluation.effects import edited_scores
 
 from . import command
 from .command import run
-from .parts import Parts, crowd
+from .parts import FLOAT, WHOLE, Parts, crowd
 from .reference import judges_of
 
 STEPS, ETA = 20, 1.0
@@ -83,10 +83,10 @@ def explained(scores: Tensor, attributes: Tensor, folds: int = 5) -> Tensor:
     Below zero, the fit is worse for them than the mean of the others.
     """
     n = len(scores)
-    design = torch.cat([scores / scores.std(0), torch.ones(n, 1)], dim=1).double()
+    design = torch.cat([scores / scores.std(0), torch.ones(n, 1, **FLOAT)], dim=1).double()
     wanted = attributes.double()
-    fold = torch.arange(n) % folds
-    wrong, whole = torch.zeros(wanted.shape[1]), torch.zeros(wanted.shape[1])
+    fold = torch.arange(n, **WHOLE) % folds
+    wrong, whole = (torch.zeros(wanted.shape[1], **FLOAT) for _ in range(2))
     for f in range(folds):
         out, rest = fold == f, fold != f
         fit = torch.linalg.lstsq(design[rest], wanted[rest]).solution
@@ -125,7 +125,11 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         ]
         return torch.stack(rows).unflatten(0, (-1, 2))
 
-    tensors = {"attributes": attributes, "counts": torch.tensor(counts), "plain": effect(None)}
+    tensors = {
+        "attributes": attributes,
+        "counts": torch.tensor(counts, **WHOLE),
+        "plain": effect(None),
+    }
     directions = {}
     draw = torch.Generator().manual_seed(0)
     ways: dict[str, Callable[[], Tensor]] = {
@@ -147,7 +151,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             delta = (found.vectors[j] * size[j]).reshape(shape)
             directions[f"{way}/{j}"] = Direction(delta, grid, "pca", about)
         if way == "all":
-            noise = torch.randn(args.k, x.shape[1], generator=draw)
+            noise = torch.randn(args.k, x.shape[1], generator=draw, **FLOAT)
             noise = torch.nn.functional.normalize(noise, dim=1)
             tensors["random/told"] = told(x @ noise.T, attributes, counts)
             tensors["random/effect"] = pushes("random", noise[:5] * size[:5, None])

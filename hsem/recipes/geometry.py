@@ -27,7 +27,7 @@ from hsem.judges import geometry
 
 from . import command
 from .command import run
-from .parts import Parts
+from .parts import FLOAT, Parts
 
 MEASURED = {
     "smile": "mouth_curve", "mouth_open": "mouth_opening", "eye_open": "eye_opening",
@@ -67,7 +67,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     parts = Parts(args.output, model, **vars(args))
     people = range(FIRST_SEED, FIRST_SEED + args.people)
     scales = [args.reach * s for s in (-1.0, -0.5, 0.0, 0.5, 1.0)]
-    tensors: dict[str, Tensor] = {"scales": torch.tensor(scales)}
+    tensors: dict[str, Tensor] = {"scales": torch.tensor(scales, **FLOAT)}
 
     def measured(key: str, direction: hsem.Direction, scale: float) -> Tensor:
         """Measures, and whether each can be believed, (2, people, 6)."""

@@ -19,7 +19,7 @@ from hsem.evaluation.effects import FIRST_SEED
 
 from . import command
 from .command import run
-from .parts import Parts, crowd
+from .parts import FLOAT, WHOLE, Parts, crowd
 from .reference import judges_of
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -59,12 +59,12 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         seeds=range(FIRST_SEED, FIRST_SEED + args.people), samples=samples,
     )  # fmt: skip
     assert curve.effect is not None and curve.reference_effect is not None
-    tensors = {"counts": torch.tensor(curve.counts)}
+    tensors = {"counts": torch.tensor(curve.counts, **WHOLE)}
     for latent in ("h", "x_T"):
         tensors[f"cosine/{latent}"] = curve.cosine[latent]  # (draws, counts)
         tensors[f"shuffled/{latent}"] = curve.shuffled[latent]
         tensors[f"effect/{latent}"] = curve.effect[latent]
-        tensors[f"reference/{latent}"] = torch.tensor([curve.reference_effect[latent]])
+        tensors[f"reference/{latent}"] = torch.tensor([curve.reference_effect[latent]], **FLOAT)
     path = results.save(
         args.output, model, tensors, attribute=args.attribute, steps=args.steps, eta=0.0, n=args.n,
         pairs=args.pairs, draws=args.draws, people=args.people, generator_seed=SEED,

@@ -25,7 +25,7 @@ from hsem.supervised.normals import normal_direction
 
 from . import command
 from .command import run
-from .parts import Parts, crowd
+from .parts import FLOAT, Parts, crowd
 from .reference import judges_of
 
 ATTRIBUTES = (
@@ -77,7 +77,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     tensors: dict[str, Tensor] = {
         "scores": scores_of(judge, samples.images),
         "logits": table.scores,
-        "scales": torch.tensor(scales),
+        "scales": torch.tensor(scales, **FLOAT),
     }
     plain = edited_scores(model, second, people, samples.schedule.timesteps, None, eta=ETA)
 
@@ -103,7 +103,9 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
                 method="logistic" if method == "logistic" else "lda",
                 strength=1.0 if method == "logistic" else 0.5,
             )  # fmt: skip
-            tensors[f"{method}/{name}/cosine"] = torch.tensor([normal.cosine(directions[name])])
+            tensors[f"{method}/{name}/cosine"] = torch.tensor(
+                [normal.cosine(directions[name])], **FLOAT
+            )
             edit = hsem.add(normal.rescaled_like(directions[name]), args.reach)
             key, grid = f"{method}/{name}/scores", normal.timesteps
             tensors[key] = parts(

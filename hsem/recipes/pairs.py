@@ -20,7 +20,7 @@ from hsem.evaluation.effects import FIRST_SEED, edited_scores
 
 from . import command
 from .command import run
-from .parts import Parts
+from .parts import FLOAT, WHOLE, Parts
 from .reference import judges_of
 
 EXPRESSION = "surprise"
@@ -72,8 +72,8 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     whole = direction(differences.mean(0), "mouth_open")
     draw = torch.Generator().manual_seed(SEED)
     # Control: half of the pairs turned round, so that the surprise cancels; equal length.
-    sign = torch.ones(args.pairs)
-    sign[torch.randperm(args.pairs, generator=draw)[: args.pairs // 2]] = -1
+    sign = torch.ones(args.pairs, **FLOAT)
+    sign[torch.randperm(args.pairs, generator=draw, **WHOLE)[: args.pairs // 2]] = -1
     sign = sign.view(-1, 1, 1, 1, 1)
     turned = direction(
         (differences * sign).mean(0), "half of the pairs turned round"
@@ -92,8 +92,8 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
 
     plain = scores(None)
     tensors = {
-        "scales": torch.tensor(SCALES),
-        "counts": torch.tensor([n for n in COUNTS if 2 * n <= args.pairs]),
+        "scales": torch.tensor(SCALES, **FLOAT),
+        "counts": torch.tensor([n for n in COUNTS if 2 * n <= args.pairs], **WHOLE),
         "energy": whole.delta_h.pow(2).sum(dim=(0, 1)) / whole.delta_h.pow(2).sum(),
     }
     for name, edit in edits.items():
@@ -118,7 +118,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
 
 def lower_rows(shape: tuple[int, ...]) -> Tensor:
     """A mask over h (H, W): the lower three eighths, where a mouth is."""
-    mask = torch.zeros(shape[1:])
+    mask = torch.zeros(shape[1:], **FLOAT)
     mask[5 * shape[1] // 8 :] = 1
     return mask
 
@@ -126,9 +126,9 @@ def lower_rows(shape: tuple[int, ...]) -> Tensor:
 def cosines(differences: Tensor, counts: list[int], draws: int, draw: torch.Generator) -> Tensor:
     """Cosine (draws, counts) of the mean of n pairs to the mean of half of all, none in both."""
     half, flat = len(differences) // 2, differences.flatten(1)
-    out = torch.empty(draws, len(counts))
+    out = torch.empty(draws, len(counts), **FLOAT)
     for d in range(draws):
-        order = torch.randperm(len(flat), generator=draw)
+        order = torch.randperm(len(flat), generator=draw, **WHOLE)
         reference = flat[order[half:]].mean(0)
         for c, n in enumerate(counts):
             out[d, c] = torch.cosine_similarity(flat[order[:n]].mean(0), reference, dim=0)

@@ -28,6 +28,10 @@ from ..files import read_tensors, save_tensors
 from ..network.unet import HSpaceUNet
 from ..results import cache
 
+FLOAT: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+WHOLE: dict[str, Any] = {"dtype": torch.int64, "device": "cpu"}
+"""Of what recipes make and store, whatever torch's defaults are."""
+
 
 class Parts:
     """Parts of the result `name` of a model, for these settings (plain JSON values)."""

@@ -26,7 +26,7 @@ from hsem.evaluation.manifold import off_manifold
 
 from . import command
 from .command import run
-from .parts import Parts
+from .parts import FLOAT, WHOLE, Parts
 from .reference import Judge, judges_of, pictures_of
 
 ETA, K, TRACKS = 1.0, 6, 4
@@ -78,7 +78,7 @@ def fitted(
         for batch in found["h_seq"].split(options.batch_size):
             pca.partial_fit(batch)
         attributes.append(found["attributes"])
-    pca.seeds_ = torch.arange(options.n)
+    pca.seeds_ = torch.arange(options.n, **WHOLE)
     pca.attributes_ = torch.cat(attributes)
     return pca
 
@@ -136,10 +136,10 @@ def stability(pca: Several, n: int) -> dict[str, Tensor]:
         [hsem.largest_principal_angle(a[:k, t], b[:k, t]) for t in range(a.shape[1])] for k in ks
     ]
     return {
-        "bootstrap/k": torch.tensor(ks),
-        "bootstrap/n": torch.tensor(counts),
+        "bootstrap/k": torch.tensor(ks, **WHOLE),
+        "bootstrap/n": torch.tensor(counts, **WHOLE),
         "bootstrap/angles": angles,
-        "halves/angles": torch.tensor(between),
+        "halves/angles": torch.tensor(between, **FLOAT),
     }
 
 
@@ -180,7 +180,7 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     by_joint = measure.table(parts, "joint", joint, few)
     by_unaligned = measure.table(parts, "unaligned", unaligned, few)
 
-    steps = torch.arange(options.steps)
+    steps = torch.arange(options.steps, **WHOLE)
     scores = pca.scores_[:, tracks.order, steps[:, None]] * tracks.sign  # (n, T, k')
     scores = scores[:, :, :K]
     assert pca.attributes_ is not None
@@ -196,7 +196,7 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         "order": tracks.order[:, :K],
         "sign": tracks.sign[:, :K],
         "similarity": tracks.similarity[:, :K],
-        "scales": torch.tensor(SCALES),
+        "scales": torch.tensor(SCALES, **FLOAT),
         "plain": measure(measure.plain),
         "effect/pca": by_pca,
         "effect/random": by_noise,

@@ -21,7 +21,7 @@ from hsem.directions.direction import Direction, provenance_of
 
 from . import command
 from .command import run
-from .parts import Parts
+from .parts import WHOLE, Parts
 from .reference import pictures_of
 
 EXPRESSIONS = ("happiness", "sadness", "anger", "fear", "disgust", "surprise")
@@ -58,7 +58,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     directions = expression_directions(parts, model, args.people, args.rounds, args.steps)
     path = results.save(
         args.output, model,
-        {"settings": torch.tensor(SETTINGS), "errors": torch.stack(errors)},
+        {"settings": torch.tensor(SETTINGS, **WHOLE), "errors": torch.stack(errors)},
         directions=directions, steps=args.steps, eta=0.0, faces=args.faces, people=args.people,
         rounds=args.rounds,
         command=command.said("real_faces", args),
@@ -81,9 +81,11 @@ def expression_directions(
 ) -> dict[str, Direction]:
     """Equation 11 with the h of inverted pictures, and a control without any expression."""
     pictures = hsem.datasets.expressions(size=model.image_shape[1])
-    first = torch.tensor([subject < people for subject in pictures.subject])
-    index = torch.full((len(pictures),), -1)
-    index[first] = torch.arange(int(first.sum()))
+    first = torch.tensor(
+        [subject < people for subject in pictures.subject], dtype=torch.bool, device="cpu"
+    )
+    index = torch.full((len(pictures),), -1, **WHOLE)
+    index[first] = torch.arange(int(first.sum()), **WHOLE)
     images, grid = pictures.images[first], model.schedule(steps).timesteps
 
     def inverted(which: Sequence[int]) -> dict[str, Tensor]:

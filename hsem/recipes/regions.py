@@ -27,7 +27,7 @@ from hsem.unsupervised.focus import Outside
 
 from . import command
 from .command import run
-from .parts import Parts
+from .parts import FLOAT, WHOLE, Parts
 from .reference import Judge, judges_of, region_of
 
 WAYS: tuple[tuple[str, Outside], ...] = (("masked", "ignore"), ("focused", "penalise"))
@@ -49,7 +49,9 @@ def measures(images: Tensor, plain: Tensor, regions: list[Tensor], judge: Judge)
     change = images - plain
     if not bool((change.flatten(1).abs().amax(dim=1) > 0).all()):
         raise RuntimeError("an edit changed nothing")
-    box, half = (torch.tensor([masks.smallest_box(c, x).area for c in change]) for x in (0.9, 0.5))
+    box, half = (
+        torch.tensor([masks.smallest_box(c, x).area for c in change], **FLOAT) for x in (0.9, 0.5)
+    )
     rms = change.square().mean(dim=(1, 2, 3)).sqrt()
     inside = torch.stack([masks.share_inside(change, m).float() for m in regions], dim=1)
     shift = (judge(images.clamp(-1, 1)) - judge(plain.clamp(-1, 1))) / judge.spread
@@ -124,8 +126,8 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         return {
             "measures": plus[None],
             "measures_minus": minus[None],
-            "first_order_share": torch.tensor(found_inside).reshape(1, len(REGIONS), 2),
-            "products": torch.tensor(products).reshape(1, len(REGIONS), 2),
+            "first_order_share": torch.tensor(found_inside, **FLOAT).reshape(1, len(REGIONS), 2),
+            "products": torch.tensor(products, **WHOLE).reshape(1, len(REGIONS), 2),
         }
 
     parts = Parts(

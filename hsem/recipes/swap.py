@@ -28,7 +28,7 @@ from hsem import results
 
 from . import command
 from .command import run
-from .parts import Parts
+from .parts import FLOAT, WHOLE, Parts
 from .reference import Judge, judges_of
 
 STEPS, ETA, SECOND = 20, 0.0, 500_000  # SECOND: seed of the first S2
@@ -41,13 +41,13 @@ EXACT = False
 
 def shuffled_channels(h_seq: Tensor, seed: int) -> Tensor:
     """The same values in other channels: norm and layout in space stay, the meaning goes."""
-    order = torch.randperm(h_seq.shape[2], generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(h_seq.shape[2], generator=torch.Generator().manual_seed(seed), **WHOLE)
     return h_seq[:, :, order]
 
 
 def like_in_norm(h_seq: Tensor, seed: int) -> Tensor:
     """Gaussian noise with the norm of each h."""
-    noise = torch.randn(h_seq.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(h_seq.shape, generator=torch.Generator().manual_seed(seed), **FLOAT)
     axes = (2, 3, 4)
     norm = torch.linalg.vector_norm
     return noise * norm(h_seq, dim=axes, keepdim=True) / norm(noise, dim=axes, keepdim=True)
