@@ -135,7 +135,7 @@ def test_pictures_from_0_to_1_are_noticed() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "floating point"),
+        (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "floating-point"),
         (torch.full((1, 3, 64, 64), float("nan")), "NaN"),
         (torch.full((1, 3, 64, 64), 128.0), r"should lie in \[-1, 1\]"),
         (torch.zeros(1, 3, 32, 32), "must have shape"),
