@@ -64,6 +64,6 @@ def _text(name: str, value: Any) -> str:
             f'{type(value).__name__}; say how many digits it has, as in f"{{x:.2f}}"'
         )
     text = re.sub(r"(?<![\w.])-(?=\.?\d)", "\N{MINUS SIGN}", str(value).strip())
-    if not text or re.search(r"[<>&|$*_`\\\[\]\n]", text):
+    if not text or re.search(r"[<>&|$*`\\\[\]\n]|(?<!\w)_|_(?!\w)", text):
         raise ValueError(f"{name} must be plain text, without signs of Markdown, got {text!r}")
     return text

@@ -41,6 +41,7 @@ def test_texts_reach_the_notebook_by_name(shown: list[Published]) -> None:
         ("x", None, "how many digits"),
         ("x", "", "plain text"),
         ("x", "**2.94**", "plain text"),
+        ("x", "_2.94_", "plain text"),
         ("x", "<b>", "plain text"),
         ("x", "$3$", "plain text"),
         ("a:b", 3, "a name holds"),
@@ -51,3 +52,9 @@ def test_errors(name: str, value: Any, match: str, shown: list[Published]) -> No
     with pytest.raises(ValueError, match=match):
         viz.publish({name: value})
     assert shown == []
+
+
+def test_names_with_underscores_are_plain_text(shown: list[Published]) -> None:
+    """Folders of models and judges are called so; within a word the sign marks nothing."""
+    viz.publish(judge="The judge is clip_vit_large.")
+    assert shown[0].values == {"judge": "The judge is clip_vit_large."}
