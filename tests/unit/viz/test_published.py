@@ -57,4 +57,4 @@ def test_errors(name: str, value: Any, match: str, shown: list[Published]) -> No
 def test_names_with_underscores_are_plain_text(shown: list[Published]) -> None:
     """Folders of models and judges are called so; within a word the sign marks nothing."""
     viz.publish(judge="The judge is clip_vit_large.")
-    assert shown[0].values == {"judge": "The judge is clip_vit_large."}
+    assert shown[0].texts == {"judge": "The judge is clip_vit_large."}
