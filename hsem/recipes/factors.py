@@ -3,7 +3,7 @@
 One PCA over all steps of one crowd, exact, and looked at in 25 components: what follows each of
 them, what a push along it changes, how well the first k tell each attribute (cross-validated), and
 the same in as many random directions. Then once more after light and background were projected out
-of h (equation 12): what comes first when they no longer do? About 90,000 runs of the network.
+of h (equation 12): what comes first when they no longer do? About 58,000 runs of the network.
 
     python -m hsem.recipes.factors
 """
@@ -39,8 +39,8 @@ EXACT = False
 
 def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=1600, help="samples to learn from")
-    parser.add_argument("--m", type=int, default=16, help="new samples to measure pushes on")
+    parser.add_argument("--n", type=int, default=1200, help="samples to learn from")
+    parser.add_argument("--m", type=int, default=8, help="new samples to measure pushes on")
     parser.add_argument("--k", type=int, default=25, help="components to look at")
     return parser
 
