@@ -34,6 +34,8 @@ SIDE = 64  # pixels of a picture on the first page
 SIZES = {
     "named": {"n": 24, "count": 4, "people": 2},
     "principal": {"n": 24, "m": 2, "batch_size": 8},
+    "detector": {"n": 8},
+    "factors": {"n": 24, "m": 2, "k": 3},
     "learning": {"n": 24, "pairs": 8, "draws": 2, "people": 2},
     "pairs": {"pairs": 4, "people": 2, "draws": 2},
     "real_faces": {"faces": 2, "people": 2},
