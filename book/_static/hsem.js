@@ -49,3 +49,22 @@
     });
   });
 })();
+
+// A picture with letters is wider than a telephone and scrolls in its figure (hsem.css). The keyboard
+// must come there, too.
+(function () {
+  function reach() {
+    document.querySelectorAll(".hsem-figure").forEach(function (figure) {
+      if (figure.scrollWidth > figure.clientWidth + 1) {
+        figure.tabIndex = 0;
+        figure.setAttribute("aria-label", "A picture that scrolls sideways");
+      } else if (figure.tabIndex === 0) {
+        figure.removeAttribute("tabindex");
+        figure.removeAttribute("aria-label");
+      }
+    });
+  }
+  window.addEventListener("load", reach);
+  window.addEventListener("resize", reach);
+  document.addEventListener("toggle", reach, true); // a fold was opened
+})();
