@@ -54,8 +54,9 @@
 // must come there, too.
 (function () {
   function reach() {
-    document.querySelectorAll(".hsem-figure").forEach(function (figure) {
-      if (figure.scrollWidth > figure.clientWidth + 1) {
+    document.querySelectorAll(".bd-content figure, .hsem-figure").forEach(function (figure) {
+      const scrolls = getComputedStyle(figure).overflowX === "auto";
+      if (scrolls && figure.scrollWidth > figure.clientWidth + 1) {
         figure.tabIndex = 0;
         figure.setAttribute("aria-label", "A picture that scrolls sideways");
       } else if (figure.tabIndex === 0) {

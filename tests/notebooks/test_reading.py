@@ -185,7 +185,7 @@ def _two_goals(nb: NotebookNode) -> None:
 
 def _unchecked_goal(nb: NotebookNode) -> None:
     title = cell(nb, "title")
-    title.source = title.source.replace("(the prediction)", "")
+    title.source = title.source.replace("(the first prediction)", "")
 
 
 def _lost_exercise(nb: NotebookNode) -> None:
@@ -217,7 +217,7 @@ def _caption(old: str, new: str) -> Callable[[NotebookNode], None]:
     ("spoil", "fault"),
     [
         (_caption("portraits-64", "our model"), "tab-sd: the caption names no model"),
-        (_caption("10 repeats of 20 people", "many people"), "tab-sd: the caption says neither how many"),
+        (_caption("10 repeats of 20 people", "many people"), "tab-sd: the caption says neither"),
         (_caption("second judge", "scores"), "cell tables: a table in sd whose caption"),
         (_typed, "It is 0.29"),
         (_much_code, "more than two screens"),
