@@ -49,3 +49,31 @@
     });
   });
 })();
+
+// Letters in a picture are 13 pixels high on a page 720 wide. On a telephone it may shrink to three
+// quarters of that; more, and nobody could read them, so the rest is reached by scrolling
+// (hsem.css). The keyboard must come there, too.
+(function () {
+  function limit() {
+    document.querySelectorAll(".hsem-figure > img.hsem-frame").forEach(function (img) {
+      const least = 0.75 * Math.min(720, Number(img.getAttribute("width")));
+      img.style.maxWidth = `max(100%, ${least}px)`;
+    });
+  }
+  function reach() {
+    document.querySelectorAll(".bd-content figure, .hsem-figure").forEach(function (figure) {
+      const scrolls = getComputedStyle(figure).overflowX === "auto";
+      if (scrolls && figure.scrollWidth > figure.clientWidth + 1) {
+        figure.tabIndex = 0;
+        figure.setAttribute("aria-label", "A picture that scrolls sideways");
+      } else if (figure.tabIndex === 0) {
+        figure.removeAttribute("tabindex");
+        figure.removeAttribute("aria-label");
+      }
+    });
+  }
+  document.addEventListener("DOMContentLoaded", limit);
+  window.addEventListener("load", reach);
+  window.addEventListener("resize", reach);
+  document.addEventListener("toggle", reach, true); // a fold was opened
+})();

@@ -31,8 +31,9 @@ def with_row_names(page: np.ndarray, names: Sequence[str], width: int = 110) -> 
     wide = Image.new("RGB", (page.shape[1] + width, page.shape[0]), "white")
     wide.paste(Image.fromarray(page), (width, 0))
     draw, height = ImageDraw.Draw(wide), page.shape[0] / len(names)
-    for row, name in enumerate(names):
-        draw.text((width - 8, (row + 0.5) * height), name, "black", anchor="rm", font_size=14)
+    for row, name in enumerate(names):  # letters that can still be read in a column of text
+        place, words = (width - 8, (row + 0.5) * height), name.replace("_", "\n")
+        draw.text(place, words, "black", anchor="rm", align="right", font_size=20)
     return np.asarray(wide)
 
 

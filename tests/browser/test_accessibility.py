@@ -35,10 +35,14 @@ def findings(seen: Visit) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+# what scrolls on a telephone must be reached by keyboard there
+LOOKS = {"light": (False, 1280), "dark": (True, 1280), "telephone": (False, 390)}
+
+
+@pytest.mark.parametrize(("dark", "width"), LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("name", NAMES)
-def test_page(browser: Browser, name: str, dark: bool) -> None:
-    with visit(browser, ROOT / "_build/html" / f"{name}.html", dark=dark) as seen:
+def test_page(browser: Browser, name: str, dark: bool, width: int) -> None:
+    with visit(browser, ROOT / "_build/html" / f"{name}.html", dark=dark, width=width) as seen:
         seen.films()
         assert findings(seen) == {}
 

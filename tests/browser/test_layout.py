@@ -86,6 +86,47 @@ def _sources(text: str) -> Iterator[str]:
             yield source
 
 
+# Height of the letters in each picture, in pixels (`hsem.viz` draws 13 for a page 720 wide), and
+# whether a picture that scrolls can be reached by keyboard.
+LETTERS = """() => [...document.querySelectorAll('.hsem-figure')]
+  .map(figure => [figure, figure.querySelector('img.hsem-frame')])
+  .filter(([figure, img]) => img && img.getClientRects().length)
+  .map(([figure, img]) => [
+    13 * img.getBoundingClientRect().width / Math.min(720, Number(img.getAttribute('width'))),
+    figure.scrollWidth <= figure.clientWidth + 1 || figure.tabIndex === 0, img.alt.slice(0, 60)])"""
+
+
+def unreadable(seen: Visit) -> list[str]:
+    """Pictures whose letters are tiny, or whose right side a keyboard cannot reach."""
+    return [
+        f"{alt}: letters of {size:.1f} px" if size < 9 else f"{alt}: no way to its right side"
+        for size, reached, alt in seen.page.evaluate(LETTERS)
+        if size < 9 or not reached
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_letters_in_pictures_can_be_read_on_a_telephone(browser: Browser, name: str) -> None:
+    with visit(browser, ROOT / "_build/html" / f"{name}.html", width=390) as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+        seen.page.wait_for_timeout(50)  # the event of a fold comes a moment later
+        assert unreadable(seen) == []
+
+
+def test_tiny_letters_are_noticed(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "tiny.html"
+    img = '<img class="hsem-frame" alt="{}" width="{}" style="{}" src="data:image/png,">'
+    tiny = img.format("tiny", 720, "width:300px;height:9px")
+    large = img.format("out of reach", 720, "width:720px;height:9px")
+    figure = '<figure class="hsem-figure" style="overflow-x:auto;margin:0">{}</figure>'
+    page.write_text("<!doctype html>" + figure.format(tiny) + figure.format(large))
+    with visit(browser, page, width=390) as seen:
+        assert unreadable(seen) == [
+            "tiny: letters of 5.4 px",
+            "out of reach: no way to its right side",
+        ]
+
+
 BAD = """<article style="width:300px;overflow:hidden"><p>| a | b |</p>
 <div class="cell_output"><div style="overflow-x:auto">{table}</div></div>{table}</article>"""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from execute import read
+from figures import MIME as NUMBERED
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
@@ -184,7 +185,7 @@ def _two_goals(nb: NotebookNode) -> None:
 
 def _unchecked_goal(nb: NotebookNode) -> None:
     title = cell(nb, "title")
-    title.source = title.source.replace("(the prediction)", "")
+    title.source = title.source.replace("(the first prediction)", "")
 
 
 def _lost_exercise(nb: NotebookNode) -> None:
@@ -200,9 +201,24 @@ def _no_number(nb: NotebookNode) -> None:
     cell(nb, "how-code").outputs = [new_output("display_data", data=picture)]
 
 
+def _caption(old: str, new: str) -> Callable[[NotebookNode], None]:
+    def spoil(nb: NotebookNode) -> None:
+        for output in (o for c in nb.cells for o in c.get("outputs", ())):
+            data = output.get("data", {})
+            if NUMBERED in data:
+                data[NUMBERED]["caption"] = data[NUMBERED]["caption"].replace(old, new)
+            if "text/html" in data:
+                data["text/html"] = data["text/html"].replace(old, new)
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
+        (_caption("portraits-64", "our model"), "tab-sd: the caption names no model"),
+        (_caption("10 repeats of 20 people", "many people"), "tab-sd: the caption says neither"),
+        (_caption("second judge", "scores"), "cell tables: a table in sd whose caption"),
         (_typed, "It is 0.29"),
         (_much_code, "more than two screens"),
         (_wide_code, "longer than 80 signs"),
