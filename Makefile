@@ -29,7 +29,7 @@ FOLDERS  := $(filter-out book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test book html figures results test lab live lint format notebooks numbers address clean distclean
+.PHONY: help setup setup-test book html figures results test colab lab live lint format notebooks numbers address clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -126,6 +126,13 @@ numbers: setup  ## write into the text what the stored chapters published
 test: setup-test lint html  ## everything: ruff, mypy, pytest, and every chapter executed
 	$(TEST_ENV) $(BIN)/python -m pytest tests $(CHAPTERS) --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=$(TEST_TIMEOUT) -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)
+
+# an environment of its own, and the wheel as Colab gets it; PIP_EXTRA_INDEX_URL as for `test`
+colab:  ## a chapter's first cell, all imports and a slider with Colab's versions (PYTHON=python3.12)
+	$(PYTHON) -m venv --clear _build/colab
+	_build/colab/bin/python -m pip install -q -r book/_tools/colab.txt
+	rm -rf _build/wheel && _build/colab/bin/python -m pip wheel -q --no-deps -w _build/wheel .
+	_build/colab/bin/python book/_tools/colab.py _build/wheel/hsem-*.whl
 
 lint: $(VENV)/.test  ## ruff and mypy
 	$(BIN)/ruff check .

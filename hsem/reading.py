@@ -61,6 +61,34 @@ def checked(
     return array
 
 
+def refuse_foreign(path: Path) -> None:
+    """Raise OSError for what a failed download leaves in place of a file."""
+    with path.open("rb") as file:
+        head = file.read(64).lstrip()
+    if not head:
+        raise OSError(f"{path} is empty; download it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise OSError(
+            f"{path} is a Git LFS pointer, not the file itself: the repository was cloned without "
+            "Git LFS; install it and run `git lfs pull` there"
+        )
+    if head.startswith(b"<"):
+        raise OSError(
+            f"{path} is an HTML page: the page about the file was saved in its place; on the "
+            "hub, the file itself is under .../resolve/main/..., not .../blob/main/..."
+        )
+
+
+def absence(path: Path) -> str:
+    """How to say that there is no such file."""
+    if not path.is_symlink():
+        return f"{path} is missing"
+    return (
+        f"{path} is a link to {path.readlink()}, where nothing is: a cache of the hub that was "
+        "copied without its blobs? Copy it with what its links lead to (`cp -rL`)"
+    )
+
+
 def read_arrays(path: str | Path, *keys: str) -> list[np.ndarray]:
     """Arrays of an npz file by name, and no objects, which are pickled code.
 

@@ -10,8 +10,10 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDPMPipeline,
+    EulerDiscreteScheduler,
     PNDMScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from torch import Tensor
@@ -43,21 +45,21 @@ def conditional_unet(seed: int = 0, **options: Any) -> UNet2DConditionModel:
         return UNet2DConditionModel(**{**base, **options}).eval()
 
 
-def sdxl_unet(seed: int = 0) -> UNet2DConditionModel:
+def sdxl_unet(seed: int = 0, **options: Any) -> UNet2DConditionModel:
     """As SDXL has it: sizes and pooled prompt enter the time embedding, deeper transformers."""
-    return conditional_unet(
-        seed,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=4,
-        projection_class_embeddings_input_dim=4 * 6 + 8,
-        transformer_layers_per_block=(1, 2),
-        use_linear_projection=True,
-    )
+    base = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 4,
+        "projection_class_embeddings_input_dim": 4 * 6 + 8,
+        "transformer_layers_per_block": (1, 2),
+        "use_linear_projection": True,
+    }
+    return conditional_unet(seed, **{**base, **options})
 
 
-def stable_diffusion(folder: Path, scheduler: Any = None) -> StableDiffusionPipeline:
-    """Letters for words, one layer of CLIP, 24 thousand weights; `folder` takes the vocabulary."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+def tokenizer_of_letters(folder: Path) -> Any:
+    """Letters for words, and at most sixteen of them; `folder` takes the vocabulary."""
+    from transformers import CLIPTokenizer
 
     vocabulary = {token: k for k, token in enumerate(VOCAB)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
@@ -65,31 +67,65 @@ def stable_diffusion(folder: Path, scheduler: Any = None) -> StableDiffusionPipe
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 16}), encoding="utf-8"
     )
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def text_encoder(kind: str = "CLIPTextModel", seed: int = 1) -> Any:
+    """One layer of CLIP, 8 numbers a token."""
+    import transformers
+
     last = len(VOCAB) - 1
-    config = CLIPTextConfig(
+    config = transformers.CLIPTextConfig(
         vocab_size=len(VOCAB), bos_token_id=last - 1, eos_token_id=last, pad_token_id=last,
         hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=16,
+        max_position_embeddings=16, projection_dim=8,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        text_encoder = CLIPTextModel(config)
-        for p in text_encoder.parameters():  # the usual start makes all prompts nearly equal
+        torch.manual_seed(seed)
+        encoder = getattr(transformers, kind)(config)
+        for p in encoder.parameters():  # the usual start makes all prompts nearly equal
             if p.ndim > 1:
                 torch.nn.init.normal_(p, std=0.5)
-        vae = AutoencoderKL(
+    return encoder.eval()
+
+
+def autoencoder() -> AutoencoderKL:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return AutoencoderKL(
             block_out_channels=(8,), norm_num_groups=4, latent_channels=4, layers_per_block=1,
             down_block_types=("DownEncoderBlock2D",), up_block_types=("UpDecoderBlock2D",),
         )  # fmt: skip
+
+
+def stable_diffusion(folder: Path, scheduler: Any = None) -> StableDiffusionPipeline:
+    """Letters for words, one layer of CLIP, 24 thousand weights; `folder` takes the vocabulary."""
     pipeline = StableDiffusionPipeline(
-        vae,
-        text_encoder.eval(),
-        CLIPTokenizer.from_pretrained(folder),
+        autoencoder(),
+        text_encoder(),
+        tokenizer_of_letters(folder),
         conditional_unet(),
         scheduler or PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1),
         None,
         None,
         requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def stable_diffusion_xl(folder: Path) -> StableDiffusionXLPipeline:
+    """The same with two text encoders, one of which gives the pooled prompt as well."""
+    tokenizer = tokenizer_of_letters(folder)
+    pipeline = StableDiffusionXLPipeline(
+        autoencoder(),
+        text_encoder(),
+        text_encoder("CLIPTextModelWithProjection", seed=2),
+        tokenizer,
+        tokenizer,
+        sdxl_unet(cross_attention_dim=16),
+        EulerDiscreteScheduler(**NOISE, timestep_spacing="leading", steps_offset=1),
+        add_watermarker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -6,10 +6,13 @@ Nothing here knows what a network is, and only `fetch` can ever reach the intern
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ..reading import absence, refuse_foreign
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -82,9 +85,7 @@ def _single_file(path: Path) -> str:
     kind = path.suffix.lower()
     if kind in (".safetensors", ".bin"):
         if (path.parent / "config.json").is_file() and SINGLE.fullmatch(path.name):
-            return (
-                f"{path} is one file of a model; give the folder, hsem.load({str(path.parent)!r})"
-            )
+            return f"{path} is one file of a model; give the folder, hsem.load('{path.parent}')"
         return (
             f"{path} is a single file of weights, which does not say how the network is built; put "
             f"it into a folder as {STEM}{kind}, with the config.json of its UNet2DModel beside it, "
@@ -164,37 +165,58 @@ def _unreachable(repository: str, error: Exception) -> str:
 
 
 def unet_place(folder: Path) -> Path:
-    """Where in a model folder the network lies: `unet_ema`, `unet`, or the folder itself."""
-    for name in UNET_FOLDERS:
-        if (folder / name / "config.json").exists():
+    """Where in a model folder the network lies: `unet_ema`, `unet`, or the folder itself.
+
+    A pipeline of somebody's own may call it otherwise; then its model_index.json says how.
+    """
+    for name in (*UNET_FOLDERS, *_named_by_index(folder)):
+        if os.path.lexists(folder / name / "config.json"):
             return folder / name
-    runs = sorted(p.name for p in folder.glob("checkpoint-*") if p.is_dir())
+    runs = [p for p in folder.glob("checkpoint-*") if p.is_dir()]
     if runs:
+        latest = max(runs, key=lambda p: (len(p.name), p.name))
         raise FileNotFoundError(
-            f"{folder} is a training run; give one of its checkpoints, for example "
-            f"{folder / runs[-1]}"
+            f"{folder} is a training run; give one of its checkpoints, for example {latest}"
         )
     files = [p for p in sorted(folder.iterdir()) if p.suffix in (".ckpt", ".pt", ".pth")]
     raise FileNotFoundError(
-        f"{folder / 'config.json'} is missing; " + (_single_file(files[0]) if files else LAYOUT)
+        f"{folder / 'config.json'} is missing; "
+        + (_single_file(files[0]) if files else f"{LAYOUT}, and this one {listing(folder)}")
     )
+
+
+def _named_by_index(folder: Path) -> list[str]:
+    """Parts of a pipeline that its model_index.json calls a UNet2DModel."""
+    try:
+        index = read_json(folder / "model_index.json")
+    except OSError:  # there is none, or a damaged one: nothing depends on it
+        return []
+    return [k for k, v in index.items() if isinstance(v, list) and v[1:] == ["UNet2DModel"]]
+
+
+def listing(folder: Path) -> str:
+    """What lies in a folder, for messages."""
+    names = sorted(p.name for p in folder.iterdir())
+    return f"has {', '.join(names[:6])}{', ...' * (len(names) > 6)}" if names else "is empty"
 
 
 def scheduler_path(folder: Path) -> Path | None:
     """The scheduler's config of a model folder.
 
     Beside the network; for `run/checkpoint-500/unet_ema`, in `run/checkpoint-500` or in `run`,
-    where the training script of diffusers writes it.
+    where the training script of diffusers writes it; for a part of a pipeline, in the pipeline.
+    A link such as `run/latest` is looked at by its own name first, and then by what it leads to.
     """
-    folder = folder.absolute()
-    around = [folder]
-    if around[-1].name in UNET_FOLDERS:
-        around.append(around[-1].parent)
-    if around[-1].name.startswith("checkpoint-"):
-        around.append(around[-1].parent)
+    around = []
+    for way in (Path(os.path.normpath(folder.absolute())), folder.resolve()):
+        around.append(way)
+        if way.name in UNET_FOLDERS or way.name in _named_by_index(way.parent):
+            around.append(way.parent)
+        if around[-1].name.startswith("checkpoint-"):
+            around.append(around[-1].parent)
     for place in around:
         for name in ("scheduler/scheduler_config.json", "scheduler_config.json"):
-            if (path := place / name).exists():
+            if os.path.lexists(path := place / name):
                 return path
     return None
 
@@ -249,7 +271,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise OSError(f"{path} is a folder, where a JSON file is expected; {LAYOUT}")
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; {LAYOUT}")
+        raise FileNotFoundError(f"{absence(path)}; {LAYOUT}")
     refuse_foreign(path)
     try:
         content = json.loads(path.read_bytes().decode("utf-8-sig"))  # with or without a BOM
@@ -258,26 +280,6 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise OSError(f"{path} is damaged: no valid JSON ({error}); download it again") from error
     if not isinstance(content, dict):
-        raise OSError(
-            f"{path} holds a {type(content).__name__}, where a mapping {{...}} is expected; it is "
-            "another file under this name"
-        )
+        kind = type(content).__name__
+        raise OSError(f"{path} holds a {kind}, not a mapping {{...}}: another file of this name?")
     return content
-
-
-def refuse_foreign(path: Path) -> None:
-    """Raise OSError for what a failed download leaves in place of a file."""
-    with path.open("rb") as file:
-        head = file.read(64).lstrip()
-    if not head:
-        raise OSError(f"{path} is empty; download it again")
-    if head.startswith(b"version https://git-lfs"):
-        raise OSError(
-            f"{path} is a Git LFS pointer, not the file itself: the repository was cloned without "
-            "Git LFS; install it and run `git lfs pull` there"
-        )
-    if head.startswith(b"<"):
-        raise OSError(
-            f"{path} is an HTML page: the page about the file was saved in its place; on the "
-            "hub, the file itself is under .../resolve/main/..., not .../blob/main/..."
-        )

@@ -18,7 +18,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 
 from .folders import DATA, KNOWN, find_folder
 from .unet import HSpaceUNet, refuse_unsupported
-from .weights import read_scheduler, read_unet, scheduler_from
+from .weights import read_scheduler, read_unet, scheduler_from, warn_of_latents
 
 __all__ = ["DATA", "KNOWN", "default_device", "fast_dtype", "load", "tiny_unet"]
 
@@ -41,7 +41,8 @@ def load(
         * a folder holding a `UNet2DModel`: a pipeline folder (`unet/`, `scheduler/`), a flat one
           (`config.json`, `diffusion_pytorch_model.safetensors`, `scheduler_config.json`), or a
           checkpoint of diffusers' training script (`run/checkpoint-500`, or `unet_ema` or `unet`
-          in it; the averaged weights if both are there, and the scheduler of `run`),
+          in it; the averaged weights if both are there, and the scheduler of `run`); a pipeline
+          that calls its network otherwise says how in its `model_index.json`,
         * `"owner/name"` of such a model on the hub; a folder of that name in the current one
           comes first, as everywhere in diffusers,
         * a `UNet2DModel`.
@@ -58,7 +59,8 @@ def load(
     Raises
     ------
     ValueError
-        If the name is unknown, or the network is of a kind that cannot be split.
+        If the name is unknown, the network is of a kind that cannot be split, or scheduler, device
+        or dtype are none.
     OSError
         If files are missing, damaged, do not fit each other, hold NaN, or cannot be downloaded.
 
@@ -79,19 +81,27 @@ def load(
     >>> model.h_shape
     (192, 8, 8)
     """
+    _check_place(device, dtype)
     folder, name = None, type(source).__name__
     if isinstance(source, (str, Path)):
         folder, name = find_folder(source), str(source)
         unet = read_unet(folder)
+        warn_of_latents(folder, name)
         device, dtype = device or default_device(), dtype or torch.float32
     else:
-        refuse_unsupported(source)
+        _refuse_other_things(source)
         unet = deepcopy(source) if copy else source
     refuse_unsupported(unet)
     if scheduler is None:
         scheduler = read_scheduler(folder, name)
     elif isinstance(scheduler, Mapping):
         scheduler = scheduler_from(scheduler, where="the given mapping")
+    if isinstance(scheduler, (str, Path, type)):
+        raise ValueError(
+            f"scheduler={scheduler!r} is {'a class' if isinstance(scheduler, type) else 'a name'}; "
+            "give the object, for example DDPMScheduler.from_pretrained('path/to/scheduler'), or a "
+            "mapping with its settings"
+        )
     if not hasattr(scheduler, "alphas_cumprod"):
         raise ValueError(
             f"scheduler {type(scheduler).__name__} has no alphas_cumprod, so equation 1 does not "
@@ -100,6 +110,45 @@ def load(
     model = HSpaceUNet(unet, scheduler, name)  # takes the fingerprint before any conversion
     untouched = unet is source and device is None and dtype is None
     return model if untouched else model.to(device, dtype)
+
+
+def _refuse_other_things(source: Any) -> None:
+    """Raise ValueError for what is no network, or holds one inside, with the way to it."""
+    inside = next((x for x in ("unet", "_orig_mod", "module") if hasattr(source, x)), None)
+    if isinstance(source, HSpaceUNet):
+        raise ValueError(f"source is {source!r}, which is loaded already; use it as it is")
+    if inside is not None and isinstance(getattr(source, inside), UNet2DModel):
+        more = ", scheduler=x.scheduler" if hasattr(source, "scheduler") else ""
+        raise ValueError(
+            f"source is a {type(source).__name__} x that holds a network; load that, "
+            f"hsem.load(x.{inside}{more})"
+        )
+    if not isinstance(source, torch.nn.Module):
+        raise ValueError(
+            "source must be a name, a folder, or a UNet2DModel, got "
+            f"{type(source).__name__} {source!r:.60}"
+        )
+    refuse_unsupported(source)
+    if any(p.is_meta for p in source.parameters()):
+        raise ValueError(
+            "source is a network without weights (its tensors are on the device 'meta'); load "
+            "weights into it first"
+        )
+
+
+def _check_place(device: Any, dtype: Any) -> None:
+    """Raise ValueError for a device or dtype that torch does not know or a network cannot have."""
+    try:
+        torch.device(device or "cpu")
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device={device!r} is no device of torch; give 'cpu', 'cuda', 'cuda:1' or 'mps'"
+        ) from error
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(
+            f"dtype={dtype!r} is no floating-point type of torch; give torch.float32 or, for "
+            "example, hsem.fast_dtype()"
+        )
 
 
 def default_device() -> torch.device:

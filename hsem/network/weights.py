@@ -16,12 +16,13 @@ from diffusers import DDPMScheduler, SchedulerMixin, UNet2DModel
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..reading import absence, refuse_foreign
 from .folders import (
-    LAYOUT,
     STEM,
+    UNET_FOLDERS,
     choose_weights,
+    listing,
     read_json,
-    refuse_foreign,
     scheduler_path,
     unet_place,
     weight_files,
@@ -31,6 +32,10 @@ from .unet import refuse_unsupported
 MAX_TIMESTEPS = 10**6
 # Diffusers renamed the attention weights in 2023; the paper's models on the hub are older.
 NEW_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+AVERAGING = {  # what EMAModel.save_pretrained writes into a network's config beside its own entries
+    "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step",
+    "use_ema_warmup",
+}  # fmt: skip
 OLD_NAMES = re.compile(rf"(?<=\d)\.({'|'.join(NEW_NAMES)})\.(?=weight$|bias$)")
 
 
@@ -49,7 +54,9 @@ def read_unet(folder: Path) -> UNet2DModel:
     config = _checked_config(place / "config.json")
     stored = choose_weights(p.name for p in place.iterdir())
     if stored is None:
-        raise FileNotFoundError(f"{place} holds no weights, {STEM}.safetensors or .bin; {LAYOUT}")
+        raise FileNotFoundError(
+            f"{place} holds no weights, {STEM}.safetensors or .bin; it {listing(place)}"
+        )
     state: dict[str, Tensor] = {}
     for path in weight_files(place, stored):
         state |= _read_pickle(path) if stored.kind == "bin" else _read_safetensors(path)
@@ -58,13 +65,21 @@ def read_unet(folder: Path) -> UNet2DModel:
     }
     unet = _without_weights(config, place / "config.json")
     wanted = {name: x.shape for name, x in unet.state_dict().items()}
-    fitting = {n for n, x in state.items() if x.shape == wanted.get(n) and x.is_floating_point()}
+    whole = [name for name, x in state.items() if not x.is_floating_point()]
+    if whole:
+        raise OSError(
+            f"{place / stored.name} holds whole numbers ({state[whole[0]].dtype}) in {len(whole)} "
+            f"weights, such as {whole[0]}: quantised? hsem reads weights in floating point"
+        )
+    fitting = {name for name, x in state.items() if x.shape == wanted.get(name)}
     if misfits := sorted((wanted.keys() | state.keys()) - fitting):
         raise OSError(
             f"the weights {place / stored.name} do not fit the config.json beside them, so the two "
             f"are of different models: {len(misfits)} weights are missing, unknown, or of another "
             f"shape, such as {misfits[0]}"
         )
+    # Copies: what is mapped to a file would change, or fail, with the file.
+    state = {n: x.to(torch.float32, copy=True).contiguous() for n, x in state.items()}
     bad = [name for name, x in state.items() if not bool(torch.isfinite(x).all())]
     if bad:
         raise OSError(
@@ -72,8 +87,6 @@ def read_unet(folder: Path) -> UNet2DModel:
             f"{bad[0]}: the training diverged, or half precision overflowed; take an earlier "
             "checkpoint, or the file in full precision"
         )
-    # Copies: what is mapped to a file would change, or fail, with the file.
-    state = {n: x.to(torch.float32, copy=True).contiguous() for n, x in state.items()}
     unet.load_state_dict(state, assign=True)
     return unet.eval()
 
@@ -89,6 +102,18 @@ def read_scheduler(folder: Path | None, name: str) -> Any:
         stacklevel=3,
     )
     return DDPMScheduler()
+
+
+def warn_of_latents(folder: Path, name: str) -> None:
+    """Tell of a latent diffusion model: what its network draws is not yet a picture."""
+    above = folder.parent if folder.name in UNET_FOLDERS else folder
+    for part in ("vqvae", "vae"):
+        if (above / part / "config.json").is_file():
+            warn(
+                f"{name!r} is a latent diffusion model: its network draws latents, which "
+                f"{above / part} turns into pictures; what hsem shows are the latents",
+                stacklevel=3,
+            )
 
 
 def scheduler_from(config: Mapping[str, Any], where: str) -> Any:
@@ -122,7 +147,7 @@ def _checked_config(path: Path) -> dict[str, Any]:
             f"{path} describes {what}, and only unconditional UNet2DModel networks can be split; "
             "for others use record_h and edit_h inside their own pipeline"
         )
-    return config
+    return {key: value for key, value in config.items() if key not in AVERAGING}
 
 
 def _without_weights(config: dict[str, Any], path: Path) -> UNet2DModel:
@@ -140,10 +165,11 @@ def _without_weights(config: dict[str, Any], path: Path) -> UNet2DModel:
 
 
 def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise OSError(f"{path} is a folder, where a file of weights is expected")
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing, but the index beside it lists it; bring it there"
-        )
+        lost = "" if path.is_symlink() else ", but the index beside it lists it; bring it there"
+        raise FileNotFoundError(absence(path) + lost)
     refuse_foreign(path)
 
 

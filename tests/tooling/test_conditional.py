@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 
 import hsem
-from tests.pipelines import NOISE, stable_diffusion
+from tests.pipelines import NOISE, stable_diffusion, stable_diffusion_xl
 
 pytest.importorskip("transformers", reason="the text encoder of Stable Diffusion")
 
@@ -28,14 +33,19 @@ def scope(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         assert old in code
         code = code.replace(old, new)
     folder, found, asked = tmp_path_factory.mktemp("page"), {}, []
-    pipeline = stable_diffusion(tmp_path_factory.mktemp("tokenizer"))
+    tokenizers = (tmp_path_factory.mktemp("tokenizer") for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            StableDiffusionPipeline, "from_pretrained", lambda name: asked.append(name) or pipeline
-        )
+        for kind, make in (
+            (StableDiffusionPipeline, stable_diffusion),
+            (StableDiffusionXLPipeline, stable_diffusion_xl),
+        ):
+            tiny = make(next(tokenizers))
+            patch.setattr(
+                kind, "from_pretrained", lambda name, tiny=tiny: asked.append(name) or tiny
+            )
         patch.chdir(folder)
         exec(code, found)
-    assert len(blocks) == 4 and asked == [found["NAME"]]
+    assert len(blocks) == 5 and asked == [found["NAME"], found["NAME_XL"]]
     return {**found, "folder": folder}
 
 
@@ -48,6 +58,25 @@ def test_the_lines_run(scope: dict[str, Any]) -> None:
     assert torch.equal(same.delta_h, smile.delta_h)
     left, middle, right = ([bytes(x.tobytes()) for x in row] for row in scope["rows"])
     assert left != middle != right  # each edit acts
+
+
+def test_sdxl_is_addressed_by_the_same_lines(scope: dict[str, Any]) -> None:
+    """With prompts, through both of its encoders; the edit is the difference of the prompts."""
+    xl, draw, one = scope["xl"], scope["draw_xl"], scope["one_xl"]
+    assert one.timesteps == scope["plain_xl"].grid and float(one.norm()) > 0.1
+    (pushed,), (plain,) = scope["pushed"], draw("a person")
+    assert pushed.tobytes() != plain.tobytes() == draw("a person")[0].tobytes()
+    with hsem.record_h(xl.unet, half="conditional") as before:
+        with hsem.edit_h(xl.unet, hsem.add(one), half="conditional"):
+            with hsem.record_h(xl.unet, half="conditional") as after:
+                draw("a person")
+    moved = after.h_seq[0] - before.h_seq[0]
+    torch.testing.assert_close(moved, one.delta_h, rtol=1e-4, atol=1e-4)
+    at_first = before.h_seq[0, 0] + one.delta_h[0]  # where x is still the same
+    torch.testing.assert_close(at_first, scope["smiling_xl"].h_seq[0, 0], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="the network was called at timestep"):
+        with hsem.edit_h(xl.unet, hsem.add(one)):  # control: a run on another grid
+            xl("a person", num_inference_steps=3)
 
 
 def test_means_of_batches_are_the_mean(scope: dict[str, Any]) -> None:
@@ -98,32 +127,49 @@ def test_the_timesteps_on_the_page() -> None:
     assert f"{first}, ..., {int(scheduler.timesteps[-1])}" in PAGE.read_text(encoding="utf-8")
 
 
+STABLE_DIFFUSION = {
+    "sample_size": 64,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "cross_attention_dim": 768,
+}
+SDXL = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D",) + ("CrossAttnDownBlock2D",) * 2,
+    "up_block_types": ("CrossAttnUpBlock2D",) * 2 + ("UpBlock2D",),
+    "cross_attention_dim": 2048,
+    "attention_head_dim": (5, 10, 20),
+    "transformer_layers_per_block": (1, 2, 10),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+
+
 @pytest.mark.parametrize(
-    ("options", "shape", "megabytes"),
-    [
-        ({"sample_size": 64, "block_out_channels": (320, 640, 1280, 1280)}, (1280, 8, 8), 8),
-        (
-            {
-                "sample_size": 128,
-                "block_out_channels": (320, 640, 1280),
-                "down_block_types": ("DownBlock2D",) + ("CrossAttnDownBlock2D",) * 2,
-                "up_block_types": ("CrossAttnUpBlock2D",) * 2 + ("UpBlock2D",),
-            },
-            (1280, 32, 32),
-            131,
-        ),
-    ],
+    ("options", "shape", "megabytes", "weights"),
+    [(STABLE_DIFFUSION, (1280, 8, 8), 8, 0.86e9), (SDXL, (1280, 32, 32), 131, 2.57e9)],
 )
 def test_the_sizes_on_the_page(
-    options: dict[str, Any], shape: tuple[int, ...], megabytes: int
+    options: dict[str, Any], shape: tuple[int, ...], megabytes: int, weights: float
 ) -> None:
-    """From networks of the real size, without memory for their weights."""
+    """The hooks on networks of the real size, without memory for their weights."""
     side, text = options["sample_size"], PAGE.read_text(encoding="utf-8")
+    seen: list[tuple[int, ...]] = []
+
+    def look(i: int, h: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(h.shape[1:]))
+        return h
+
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**options, cross_attention_dim=768)
-        seen = []
-        unet.mid_block.register_forward_hook(lambda _, __, h: seen.append(tuple(h.shape[1:])))
-        unet(torch.empty(1, 4, side, side), 1, torch.empty(1, 77, 768))
+        unet = UNet2DConditionModel(**options)
+        words = torch.empty(2, 77, options["cross_attention_dim"])
+        more = {"text_embeds": torch.empty(2, 1280), "time_ids": torch.empty(2, 6)}
+        added = {"added_cond_kwargs": more} if options is SDXL else {}
+        with torch.no_grad(), hsem.edit_h(unet, look, [1]):
+            unet(torch.empty(2, 4, side, side), 1, words, **added)
+    assert abs(sum(p.numel() for p in unet.parameters()) / weights - 1) < 0.01
     assert seen == [shape]
     assert " × ".join(map(str, shape)) in text
     count = 25 * 4 * shape[0] * shape[1] * shape[2]

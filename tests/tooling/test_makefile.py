@@ -130,3 +130,17 @@ def test_the_book_of_another_model_lies_beside_this_one(checkout: Path) -> None:
     (checkout / "Makefile").write_text((checkout / "Makefile").read_text() + rule)
     said = make(checkout, "show", "HSEM_MODEL=runs/mine")
     assert said.strip().endswith(f"{checkout}/runs/mine")
+
+
+@needs_make
+def test_colab_has_an_environment_of_its_own(checkout: Path) -> None:
+    said = make(checkout, "--dry-run", "colab", "PYTHON=python3.12")
+    lines = [line for line in said.splitlines() if line]
+    assert lines[0] == "python3.12 -m venv --clear _build/colab"
+    assert [line.split()[-1] for line in lines[1:]] == [
+        "book/_tools/colab.txt",
+        ".",
+        "_build/wheel/hsem-*.whl",
+    ]
+    assert all("_build/colab/bin/python" in line for line in lines[1:])  # and never .venv
+    assert ".venv" not in said

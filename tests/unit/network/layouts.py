@@ -42,6 +42,13 @@ def pipeline(folder: Path, unet: UNet2DModel) -> Path:
     return folder
 
 
+def half_pipeline(folder: Path, unet: UNet2DModel) -> Path:
+    """What `variant="fp16"` leaves of a pipeline (here with all digits, so that a test sees)."""
+    DDPMPipeline(unet, scheduler()).save_pretrained(folder, variant="fp16")
+    assert [p.name for p in (folder / "unet").glob(f"{STEM}*")] == [f"{STEM}.fp16.safetensors"]
+    return folder
+
+
 def flat_bin(folder: Path, unet: UNet2DModel) -> Path:
     unet.save_pretrained(folder, safe_serialization=False)
     scheduler().save_pretrained(folder)
@@ -108,6 +115,7 @@ def training_run(folder: Path, unet: UNet2DModel) -> Path:
 LAYOUTS: dict[str, Callable[[Path, UNet2DModel], Path]] = {
     "flat": flat,
     "pipeline": pipeline,
+    "pipeline, fp16": half_pipeline,
     "flat .bin": flat_bin,
     ".bin with old names": celebahq_of_2022,
     ".bin of old torch": old_torch,

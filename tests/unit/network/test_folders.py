@@ -95,15 +95,17 @@ def test_nothing_is_asked_unless_a_hub_name_is_given(
     assert hub.listed > 0  # control
 
 
-def test_the_cache_is_read_offline(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", [".bin with old names", "pipeline, fp16"])
+def test_the_cache_is_read_offline(layout: str, tmp_path: Path) -> None:
     """In a process of its own, as the hub's client looks at the environment once."""
     home = tmp_path / "hub" / f"models--{PAPERS.replace('/', '--')}"
     commit, blobs = "0123456789abcdef0123456789abcdef01234567", home / "blobs"
-    snapshot = celebahq_of_2022(home / "snapshots" / commit, network())
+    snapshot = LAYOUTS[layout](home / "snapshots" / commit, network())
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text(commit)
     blobs.mkdir()
-    for k, path in enumerate(sorted(snapshot.iterdir())):  # links, as the client makes them
+    files = sorted(path for path in snapshot.rglob("*") if path.is_file())
+    for k, path in enumerate(files):  # links, as the client makes them
         path.rename(blobs / str(k))
         path.symlink_to(blobs / str(k))
     code = f"import hsem; print(hsem.load({PAPERS!r}, device='cpu').fingerprint)"
@@ -118,7 +120,8 @@ def test_the_cache_is_read_offline(tmp_path: Path) -> None:
     found = run()
     expected = hsem.load(snapshot, device="cpu").fingerprint
     assert found.stdout.strip() == expected, found.stderr
-    (snapshot / f"{STEM}.bin").unlink()  # control: a cache that holds the configs alone
+    for path in snapshot.rglob(f"{STEM}*"):
+        path.unlink()  # control: a cache that holds the configs alone
     assert "where there is network, run `hf download" in run().stderr
 
 

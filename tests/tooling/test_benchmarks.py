@@ -1,0 +1,62 @@
+"""The benchmark of the chapter on the paper's model still knows that chapter; nothing is timed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import hsem
+from hsem.unsupervised.jacobian import JacobianProducts
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+AMOUNTS = argparse.Namespace(size=32, channels=8, steps=1, rounds=3, batch=4, examples=4)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("celeba_cells")
+
+
+def test_its_cells_are_the_chapters(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = dict(bench.cells(AMOUNTS))
+    assert "setup" not in found and {"pca-code", "jacobian-show", "table-code"} <= found.keys()
+    for name, source in found.items():
+        compile(source, name, "exec")
+    assert "size=32, channels=8" in found["model"] and "BATCH = 4" in found["fit-code"]
+    assert "google/ddpm-ema-celebahq-256" in found["imports"]
+    monkeypatch.setitem(bench.SMALLER, "STEPS = 12", "STEPS = 1")  # control: it says so no longer
+    with pytest.raises(SystemExit, match="no longer says STEPS = 12"):
+        list(bench.cells(AMOUNTS))
+
+
+def test_runs_and_products_are_counted(bench: ModuleType) -> None:
+    model, runs = hsem.tiny_unet(0), {"runs": 0, "products": 0}
+    encode = hsem.HSpaceUNet.encode
+    with bench.counted(runs):
+        hsem.sample(model, range(3), steps=2, progress=False)
+        assert runs == {"runs": 6, "products": 0}
+        op = JacobianProducts(lambda h: 2 * h, torch.ones(1, 4))
+        op.push(torch.ones(5, 1, 4))
+        op.pull(torch.ones(2, 1, 4))
+    assert runs == {"runs": 6, "products": 7}
+    assert hsem.HSpaceUNet.encode is encode
+    hsem.sample(model, [0], steps=2, progress=False)
+    assert runs["runs"] == 6
+
+
+def test_memory_is_of_the_cell(bench: ModuleType) -> None:
+    peak = bench.Peak()
+    peak.start()
+    before = peak.gigabytes()
+    block = torch.ones(100_000_000 // 4)
+    assert peak.gigabytes() > before + 0.08 or peak.gpu
+    del block
+    if peak.each and not peak.gpu:
+        peak.start()  # control: what was freed does not count
+        assert peak.gigabytes() < before + 0.08
