@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 
 import hsem
 from hsem import viz
+from tests.browser.chromium import FLAGS, find
 from tests.browser.hosts import serve
 from tests.browser.playing import LEVELS, PAGE, ROOT, STATIC, apart, pixels, said, start, wait
 from tests.browser.visit import visit
@@ -87,6 +88,22 @@ def test_without_a_gpu_that_works_the_processor_draws(
     assert " on one thread:" in page.inner_text(".hsem-where")
     assert any(url.endswith("webgpu.js") for url in asked) is tried
     page.context.close()
+
+
+@pytest.mark.skipif(
+    os.environ.get("HSEM_WEBGPU") != "1", reason="takes minutes in software; HSEM_WEBGPU=1 runs it"
+)
+def test_webgpu_draws_the_same(browser: Browser, expected: list[object]) -> None:
+    flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
+    flags += ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    chromium = browser.browser_type.launch(executable_path=find(), args=flags)
+    page, _ = opened(chromium, PAGE.resolve().as_uri() + LINK + "&on=webgpu")
+    page.get_by_role("button", name="Start").click()
+    wait(page, seconds=900)
+    assert " on the GPU:" in page.inner_text(".hsem-where")
+    for which, picture in zip(("before", "after"), expected, strict=True):
+        assert apart(pixels(page, which), picture) <= LEVELS  # type: ignore[arg-type]
+    chromium.close()
 
 
 def test_a_gpu_that_gives_up_while_it_draws(browser: Browser) -> None:
