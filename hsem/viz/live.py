@@ -21,7 +21,10 @@ from .live_controls import Controls
 from .picture import CELL, encode, img_tag, sheet, to_uint8
 
 KEPT = 4  # people whose run without an edit is kept
-SAVED = 512  # pixels of a side of the saved picture, at least
+SAVED = 256  # pixels of a side of the saved picture, at least
+# the smallest files would take longer to make than a step of the network
+QUICK_WEBP: dict[str, Any] = {"method": 2}
+QUICK_PNG: dict[str, Any] = {"compress_level": 1}
 
 
 class Playground(Controls):
@@ -96,7 +99,9 @@ class Playground(Controls):
         said = f"person {self.person.value} before and after the edit"
         width = 2 * max(CELL, self.model.image_shape[2]) * 2
         self.shown.value = (
-            img_tag(sheet(pictures, 2), said, width) + self._saved(pictures[1]) + self._readings()
+            img_tag(sheet(pictures, 2), said, width, **QUICK_WEBP)
+            + self._saved(pictures[1])
+            + self._readings()
         )
         self.bar.value = self.bar.max
 
@@ -143,9 +148,10 @@ class Playground(Controls):
         zoom = -(-SAVED // min(image.size))
         large = image.resize((zoom * image.width, zoom * image.height), Image.Resampling.BILINEAR)
         name = live_link.write(self.state())[1:].replace("&", "_")[:150]
+        data = encode(large, "PNG", **QUICK_PNG)
         return (
             f'<p><a download="portrait_{html.escape(name)}.png" '
-            f'href="data:image/png;base64,{encode(large, "PNG")}">Download the picture</a></p>'
+            f'href="data:image/png;base64,{data}">Download the picture</a></p>'
         )
 
     def _readings(self) -> str:
