@@ -50,11 +50,20 @@ def alone(task: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(task, *arguments).result()
 
 
-def write(name: str, facts: dict[str, Any], rows: list[dict[str, Any]], notes: str) -> Path:
-    """Results as JSON, and as a markdown table for people."""
+def write(
+    name: str, facts: dict[str, Any], rows: list[dict[str, Any]], notes: str,
+    published: dict[str, str] | None = None,
+) -> Path:  # fmt: skip
+    """Results as JSON, and as a markdown table for people.
+
+    What is published can be quoted in the book: `<data value="benchmarks/NAME:KEY"></data>`.
+    """
     RESULTS.mkdir(exist_ok=True)
     stem = RESULTS / f"{name}-{facts['date']}"
-    stem.with_suffix(".json").write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+    stored = {**facts, "rows": rows} | ({"published": published} if published else {})
+    stem.with_suffix(".json").write_text(
+        json.dumps(stored, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
     heads = list(rows[0])
     table = [heads, ["---"] * len(heads), *([_text(row[h]) for h in heads] for row in rows)]
     about = ", ".join(f"{k} {v}" for k, v in facts.items() if v is not None)

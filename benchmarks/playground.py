@@ -1,75 +1,96 @@
-"""Seconds per portrait on the playground's page, in headless Chromium.
+"""Seconds per portrait on the playground's page, in headless Chromium, and what the page weighs.
 
     make html && python benchmarks/playground.py [--people 10] [--steps 16]
+    make numbers
 
-From disk a page has one thread; from a host that sends COOP and COEP it has one per core.
+From disk a page has one thread; from a host that sends COOP and COEP it has one per core. On a
+machine that other work uses as well, the best of the people says more than the median.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import os
 import statistics
 import sys
-import threading
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
 
-from playwright.sync_api import sync_playwright
+from common import machine, write
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import hsem  # noqa: E402
+from hsem import viz  # noqa: E402
 from tests.browser.chromium import FLAGS, find_or_install  # noqa: E402
+from tests.browser.hosts import serve  # noqa: E402
+from tests.browser.playing import PAGE, STATIC, apart, pixels, wait  # noqa: E402
 
-HTML = ROOT / "_build/html"
 DATA = "document.getElementById('hsem-playground').dataset"
-DRAWN = f"{DATA}.state === 'drawn'"
 BAR = "document.querySelector('#hsem-playground progress')"
-PREVIEW = f"{BAR} && {BAR}.value > 0 && {BAR}.value < {BAR}.max"
+PREVIEW = f"{DATA}.state === 'drawing' && {BAR} && {BAR}.value > 0 && {BAR}.value < {BAR}.max"
+SEED = "document.getElementById('hsem-seed')"
+YAW = "document.getElementById('hsem-strength-yaw')"
+FIRST = 100  # seed of the first of the people
 
 
-class Isolated(SimpleHTTPRequestHandler):
-    """A host that gives its pages shared memory."""
-
-    def end_headers(self) -> None:
-        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
-        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
-        super().end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+def timed(page: Page, act: str) -> tuple[float, float]:
+    """Seconds until the first preview, and until the picture is there, after some JavaScript."""
+    began = time.perf_counter()
+    page.evaluate(act)
+    page.wait_for_function(PREVIEW, polling=10, timeout=120_000)
+    preview = time.perf_counter() - began
+    wait(page)
+    return preview, float(page.evaluate(f"{DATA}.seconds"))
 
 
-def measure(path: str, url: str, flags: list[str], people: int, steps: int) -> None:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=flags)
-        page = browser.new_page()
-        page.goto(f"{url}#seed=7&steps={steps}")
-        began = time.perf_counter()
-        page.locator("#hsem-playground > button").click()
-        page.wait_for_function(PREVIEW, timeout=120_000)
-        first = time.perf_counter() - began
-        page.wait_for_function(DRAWN, timeout=120_000)
-        seconds, previews = [], []
-        for seed in range(100, 100 + people):
-            page.fill("#hsem-seed", str(seed))
-            began = time.perf_counter()
-            page.press("#hsem-seed", "Tab")
-            page.wait_for_function(f"{DATA}.state === 'drawing' && {PREVIEW}", polling=10)
-            previews.append(time.perf_counter() - began)
-            page.wait_for_function(DRAWN, timeout=120_000)
-            seconds.append(float(page.evaluate(f"{DATA}.seconds")))
-        said = page.inner_text(".hsem-where").partition(" on ")[2].partition(":")[0]
-        browser.close()
-    print(
-        f"{said}: {steps} steps in {min(seconds):.2f} s at best, "
-        f"{statistics.median(seconds):.2f} s in the median of {people}; first preview after "
-        f"{statistics.median(previews):.2f} s; from start to the first preview {first:.1f} s "
-        f"(load average {os.getloadavg()[0]:.1f})"
-    )
+def measure(page: Page, url: str, people: int, steps: int) -> tuple[dict[str, Any], list[Any]]:
+    """One row of the table, and the pictures that were drawn."""
+    page.goto(f"{url}#seed=7&steps={steps}")
+    began = time.perf_counter()
+    page.locator("#hsem-playground > button").click()
+    page.wait_for_function(PREVIEW, polling=10, timeout=120_000)
+    start_ = time.perf_counter() - began
+    wait(page)
+    drawn, portraits, moves = [], [], []
+    for seed in range(FIRST, FIRST + people):
+        change = f"{SEED}.value = {seed}; {SEED}.dispatchEvent(new Event('change'))"
+        portraits.append(timed(page, change))
+        drawn.append(pixels(page, "before"))
+        for value in (0.5, 0):
+            move = f"{YAW}.value = {value}; {YAW}.dispatchEvent(new Event('input'))"
+            if value:
+                moves.append(timed(page, move))
+            else:
+                page.evaluate(move)
+                wait(page)
+    said = page.inner_text(".hsem-where").partition(" on ")[2].partition(":")[0]
+    seconds, previews = [s for _, s in portraits], [p for p, _ in portraits]
+    return {
+        "runs on": said,
+        "portrait, s, best": min(seconds),
+        "portrait, s, median": statistics.median(seconds),
+        "its first preview, s, best": min(previews),
+        "its first preview, s, median": statistics.median(previews),
+        "slider, s, best": min(s for _, s in moves),
+        "its first preview, s": min(p for p, _ in moves),
+        "from Start to the first preview, s": start_,
+        "load average": os.getloadavg()[0],
+    }, drawn
+
+
+def weight_before_start(page: Page) -> int:
+    """Bytes that the page asks of its host, which compresses what it sends."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(PAGE.as_uri(), wait_until="load")
+    files = [Path(unquote(urlparse(url).path)) for url in asked if url.startswith("file:")]
+    return sum(len(gzip.compress(f.read_bytes())) for f in files)
 
 
 def main() -> None:
@@ -77,15 +98,56 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=10)
     parser.add_argument("--steps", type=int, default=16)
     args = parser.parse_args()
+    facts = machine("cpu") | {"cores": os.cpu_count(), "people": args.people, "steps": args.steps}
     path = find_or_install()
-    disk = (HTML / "book/playground.html").as_uri()
-    measure(path, disk, FLAGS, args.people, args.steps)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Isolated, directory=HTML))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    flags = [flag for flag in FLAGS if "host-resolver" not in flag]
-    host = f"http://127.0.0.1:{server.server_port}/book/playground.html"
-    measure(path, host, flags, args.people, args.steps)
-    server.shutdown()
+    with sync_playwright() as play, serve(STATIC.parent, isolated=True) as host:
+        chromium = play.chromium.launch(executable_path=path, args=FLAGS)
+        facts["chromium"] = chromium.version
+        before = weight_before_start(chromium.new_page())
+        rows, pictures = [], []
+        for url in (PAGE.as_uri(), f"{host}/book/playground.html"):
+            page = chromium.new_page()
+            row, drawn = measure(page, url, args.people, args.steps)
+            rows.append(row)
+            pictures += drawn
+            page.close()
+        chromium.close()
+    model = hsem.load(device="cpu")
+    expected = viz.to_uint8(
+        hsem.sample(
+            model, range(FIRST, FIRST + args.people), steps=args.steps, eta=0.0, record=(),
+            progress=False,
+        ).images
+    )  # fmt: skip
+    levels = max(apart(p, expected[k % args.people]) for k, p in enumerate(pictures))
+    live = [STATIC / "live" / name for name in ("model.js", "wasm.js")]
+    loads = sum(f.stat().st_size for f in live)
+    sent = sum(len(gzip.compress(f.read_bytes())) for f in live)
+    facts["largest difference to Python, of 255"] = levels
+    published = {
+        "people": f"{args.people}",
+        "steps": f"{args.steps}",
+        "levels": f"{levels}",
+        "date": facts["date"],
+        "weight/before": f"{before / 1e6:.1f} MB",
+        "weight": f"{loads / 1e6:.0f} MB",
+        "weight/sent": f"{sent / 1e6:.0f} MB",
+    }
+    for key, row in zip(("one", "threads"), rows, strict=True):
+        published |= {
+            f"{key}/where": row["runs on"],
+            f"{key}/portrait": f"{row['portrait, s, best']:.1f} s",
+            f"{key}/preview": f"{row['its first preview, s, best']:.2f} s",
+            f"{key}/slider": f"{row['slider, s, best']:.1f} s",
+            f"{key}/slider-preview": f"{row['its first preview, s']:.2f} s",
+            f"{key}/start": f"{row['from Start to the first preview, s']:.1f} s",
+            f"{key}/load": f"{row['load average']:.0f}",
+        }
+    notes = (
+        "eta 0; a slider is edited in all steps, so its encoder runs once less often than its "
+        "decoder. Start includes unpacking and the start of the runtime."
+    )
+    print(write("playground", facts, rows, notes, published))
 
 
 if __name__ == "__main__":

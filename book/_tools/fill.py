@@ -1,7 +1,8 @@
 """Write into the text the numbers that the chapters published (`hsem.viz.publish`).
 
 A sentence of a chapter or page holds `<data value="NAME"></data>`; what a code cell published under
-that name is written between the two marks. Elsewhere the name is `CHAPTER:NAME`. So the stored
+that name is written between the two marks. Elsewhere the name is `CHAPTER:NAME`, and a benchmark's
+`benchmarks/BENCHMARK:NAME`, of its last run. So the stored
 text can be read on GitHub, in Colab and in the book, and cannot differ from what the run found:
 `--check`, and a test, say where it does.
 """
@@ -42,7 +43,12 @@ class Fill:
         self.missing: list[str] = []
 
     def chapter(self, name: str) -> dict[str, str]:
-        """What a chapter published."""
+        """What a chapter, or the last run of a benchmark, published."""
+        if name.startswith("benchmarks/") and name not in self.known:
+            runs = self.folder.parent.glob(f"benchmarks/results/{Path(name).name}-*.json")
+            last = max(runs, default=None)  # by their dates
+            stored = json.loads(last.read_text("utf-8")) if last else {}
+            self.known[name] = stored.get("published", {})
         if name not in self.known:
             path = self.folder / f"{name}.ipynb"
             stored = json.loads(path.read_text("utf-8")) if path.exists() else {"cells": []}

@@ -4,9 +4,12 @@
 
 A page that was opened from disk may load scripts, but neither modules nor files. So the runtime
 (from npm, see assets.py) and the model (exported from the package) are packed as text: each file is
-compressed, written in base64, and handed to `hsemLive(name, text)`. Git ignores the folder; `make`
-fills it before it builds the pages, which takes half a minute and happens again when the weights
-change. A page that was built without it says so and shows a picture.
+compressed, written in base64, and handed to `hsemLive(name, text, planes)`. Git ignores the folder;
+`make` fills it before it builds the pages, which takes half a minute and happens again when the
+weights change. A page that was built without it says so and shows a picture.
+
+Graphs are optimized here, for one picture and the processor, and not once more in every reader's
+browser: there it took longer than anything else before the first picture.
 """
 
 from __future__ import annotations
@@ -39,11 +42,30 @@ def pack(script: Path, files: dict[str, Path]) -> None:
     """Write a script that hands over files by name."""
     calls = []
     for name, path in files.items():
-        text = base64.b64encode(gzip.compress(path.read_bytes(), mtime=0)).decode("ascii")
-        calls.append(f'hsemLive("{name}", "{text}");\n')
+        content = path.read_bytes()
+        # Weights were stored in float16, so half of a float32's bytes hardly vary. All first bytes,
+        # then all second ones, and so on: packed they are then as small as float16 was.
+        planes = 4 if path.suffix == ".onnx" else 1
+        dealt = b"".join(content[k::planes] for k in range(planes))
+        text = base64.b64encode(gzip.compress(dealt, mtime=0)).decode("ascii")
+        calls.append(f'hsemLive("{name}", "{text}", {planes});\n')
     script.parent.mkdir(parents=True, exist_ok=True)
     with replacing(script) as part:
         part.write_text("".join(calls), encoding="utf-8")
+
+
+def optimize(graph: Path) -> None:
+    """Fold what is constant, and fuse what the runtime has one operation for, for one picture."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # the next level lays numbers out for the processor of this machine
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.add_free_dimension_override_by_name("b", 1)
+    options.log_severity_level = 3
+    with replacing(graph) as part:
+        options.optimized_model_filepath = str(part)
+        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def pack_model(script: Path, model: hsem.HSpaceUNet) -> dict[str, float]:
@@ -56,7 +78,10 @@ def pack_model(script: Path, model: hsem.HSpaceUNet) -> dict[str, float]:
             folder,
             directions=stored.directions,
             scorer=hsem.classifier.load(hsem.classifier.SECOND),
+            half=False,
         )
+        for graph in folder.glob("*.onnx"):
+            optimize(graph)
         pack(script, {path.name: path for path in sorted(folder.iterdir())})
     return differences
 

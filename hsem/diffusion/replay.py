@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class Replay:
     Parameters
     ----------
     model, seeds, steps, eta : as for `sample`; all seeds are one batch
+    told : called without arguments after each step, for a bar
 
     Attributes
     ----------
@@ -34,8 +35,9 @@ class Replay:
     """
 
     def __init__(
-        self, model: HSpaceUNet, seeds: Sequence[int], *, steps: int = 25, eta: float = 1.0
-    ) -> None:
+        self, model: HSpaceUNet, seeds: Sequence[int], *, steps: int = 25, eta: float = 1.0,
+        told: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
         self.model, self.seeds = model, checked_seeds(seeds)
         self.schedule = model.schedule(steps)
         self.eta = checked_eta(eta, self.schedule)
@@ -48,17 +50,22 @@ class Replay:
             for step in sample_steps(model, self.schedule, self._x[0], eta=self.eta, z=self._z):
                 self._x.append(step.x)
                 self._h.append(step.h)
+                told()
         self.images = self._x[-1].cpu()
         self.h_seq = torch.stack(self._h, dim=1).cpu()
 
     @torch.no_grad()
-    def edited(self, edit: Edit, *, first: int = 0, asyrp: bool = False) -> Tensor:
+    def edited(
+        self, edit: Edit, *, first: int = 0, asyrp: bool = False,
+        told: Callable[[], object] = lambda: None,
+    ) -> Tensor:  # fmt: skip
         """Images of the run with `edit`, (b, 3, H, W), on the CPU.
 
         Parameters
         ----------
         edit, asyrp : as for `sample`
         first : index of the first step in which the edit acts; it is not asked before
+        told : called without arguments after each step
         """
         if not 0 <= first < self.schedule.steps:
             raise ValueError(
@@ -83,4 +90,5 @@ class Replay:
         )  # fmt: skip
         for step in steps:
             x = step.x
+            told()
         return x.cpu()

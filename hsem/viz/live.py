@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import secrets
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import ipywidgets as widgets
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..diffusion.replay import Replay
@@ -17,24 +16,27 @@ from ..directions.direction import Direction, random_like
 from ..directions.edits import Edit, add, chain, masked, only_at, swap
 from ..judges.scorers import scores_of
 from ..network.unet import HSpaceUNet
-from .picture import CELL, img_tag, sheet, to_uint8
+from . import live_link
+from .live_controls import Controls
+from .picture import CELL, encode, img_tag, sheet, to_uint8
 
-WIDE = {"description_width": "9em"}
-LAYOUT = {"width": "min(100%, 34em)"}
+KEPT = 4  # people whose run without an edit is kept
+SAVED = 256  # pixels of a side of the saved picture, at least
+# the smallest files would take longer to make than a step of the network
+QUICK_WEBP: dict[str, Any] = {"method": 2}
+QUICK_PNG: dict[str, Any] = {"compress_level": 1}
 
 
-class Playground(widgets.VBox):
+class Playground(Controls):
     """The widget that `playground` makes; its controls can be set from code as well.
 
     Attributes
     ----------
-    person, steps, eta : seed, number of steps, fresh noise
-    strengths : one slider per direction, by name
-    random, random_seed, random_like : the control: a random direction as long as a named one
-    asyrp, window : Asyrp on or off; first and last step in which the edit acts, from 1
-    swapped, other : take h from the person with this seed
-    cells : buttons over h, row by row
     images : before and after the edit, (2, 3, H, W)
+    bar : counts the steps of the network that are drawn
+    shown : the pictures, the picture to save, and the readings
+
+    The controls are those of `Controls`.
     """
 
     images: Tensor
@@ -46,83 +48,30 @@ class Playground(widgets.VBox):
         for direction in directions.values():
             direction.check_model(model)
         self.model, self.directions, self.scorer = model, dict(directions), scorer
-        self._replay = lru_cache(maxsize=4)(self._new_replay)
+        self._runs: dict[tuple[int, int, float], Replay] = {}
         self._read: tuple[Replay, list[float]] | None = None  # of the person without the edit
-        self._quiet = False
-
-        def number(label: str, value: int) -> widgets.BoundedIntText:
-            return widgets.BoundedIntText(
-                value, 0, 2**32 - 1, description=label, style=WIDE, continuous_update=False
-            )
-
-        def slide(label: str) -> widgets.FloatSlider:
-            return widgets.FloatSlider(
-                0.0, min=-reach, max=reach, step=reach / 30, description=label, style=WIDE,
-                layout=LAYOUT, continuous_update=False,
-            )  # fmt: skip
-
-        self.person = number("seed", seed)
-        self.dice = widgets.Button(description="Another person")
-        self.steps = widgets.IntSlider(
-            steps, 2, 100, description="steps", style=WIDE, layout=LAYOUT, continuous_update=False
+        super().__init__(
+            self.directions, model.h_shape[1:], seed=seed, steps=steps, eta=eta, reach=reach
         )
-        self.eta = widgets.FloatSlider(
-            eta, min=0, max=1, step=0.1, description="η", style=WIDE, layout=LAYOUT,
-            continuous_update=False,
-        )  # fmt: skip
-        self.strengths = {name: slide(name.replace("_", " ")) for name in self.directions}
-        self.random = slide("random")
-        self.random_seed = number("its seed", 0)
-        self.random_like = widgets.Dropdown(
-            options=list(self.directions), description="as long as", style=WIDE
+        self.bar = widgets.IntProgress(
+            0, 0, 1, description="steps drawn", style={"description_width": "9em"}
         )
-        self.asyrp = widgets.Checkbox(False, description="Asyrp", style=WIDE)
-        self.window = widgets.IntRangeSlider(
-            value=(1, steps), min=1, max=steps, description="from, to step", style=WIDE,
-            layout=LAYOUT, continuous_update=False,
-        )  # fmt: skip
-        self.swapped = widgets.Checkbox(False, description="h from another", style=WIDE)
-        self.other = number("seed of the other", seed + 1)
-        _, rows, columns = model.h_shape
-        self.cells = [
-            widgets.ToggleButton(
-                True, tooltip=f"row {k // columns + 1}, column {k % columns + 1}",
-                button_style="info", layout={"width": "auto", "height": "1.6em"},
-            )
-            for k in range(rows * columns)
-        ]  # fmt: skip
-        grid = widgets.GridBox(
-            self.cells,
-            layout={"grid_template_columns": f"repeat({columns}, 1.6em)", "grid_gap": "2px"},
-        )
-        self.bar = widgets.HTML()
         self.shown = widgets.HTML()
-        super().__init__([
-            self.shown, self.bar, widgets.HBox([self.person, self.dice]), self.steps, self.eta,
-            *self.strengths.values(), self.random, self.random_like, self.random_seed,
-            self.asyrp, self.window, widgets.HBox([self.swapped, self.other]),
-            widgets.HTML("Where in h the edit acts:"), grid,
-        ])  # fmt: skip
-        self.dice.on_click(self._roll)
-        self.steps.observe(self._fit_window, names="value")
-        for control in (
-            self.person, self.steps, self.eta, *self.strengths.values(), self.random,
-            self.random_like, self.random_seed, self.asyrp, self.window, self.swapped, self.other,
-            *self.cells,
-        ):  # fmt: skip
-            control.observe(self._changed, names="value")
+        self.children: tuple[widgets.Widget, ...] = (self.shown, self.bar, *self.children)
         self.draw()
 
-    # --------------------------------------------------------------------------------- drawing
+    def changed(self) -> None:
+        """Show what is set now."""
+        self.draw()
 
     def edit(self) -> Edit | None:
         """What the controls ask of h; None if nothing."""
-        replay = self._current()
-        grid = replay.schedule
+        if not self._edits():
+            return None
+        grid = self._current().schedule
         terms: list[Edit] = []
-        if self.swapped.value and self.other.value != self.person.value:
-            other = self._replay(self.other.value, self.steps.value, self.eta.value)
-            terms.append(swap(other.h_seq))
+        if self._is_swapped():
+            terms.append(swap(self._replay(self.other.value).h_seq))
         for name, slider in self.strengths.items():
             if slider.value:
                 terms.append(add(self.directions[name].resampled(grid), slider.value))
@@ -133,23 +82,77 @@ class Playground(widgets.VBox):
         mask = torch.tensor(
             [float(cell.value) for cell in self.cells], dtype=torch.float32, device="cpu"
         )
-        if not terms or not mask.any():
-            return None
         first, last = self.window.value
         mask = mask.reshape(self.model.h_shape[1:])
         return only_at(masked(chain(*terms), mask), range(first - 1, last))
 
     def draw(self) -> None:
         """Draw what the controls say, before and after, with the readings."""
+        self.bar.value, self.bar.max = 0, max(self._work(), 1)
         replay, edit = self._current(), self.edit()
         after = replay.images
         if edit is not None:
-            after = replay.edited(edit, first=self.window.value[0] - 1, asyrp=self.asyrp.value)
+            first, asyrp = self.window.value[0] - 1, self.asyrp.value
+            after = replay.edited(edit, first=first, asyrp=asyrp, told=self._step)
         self.images = torch.cat([replay.images, after])
-        picture = sheet(to_uint8(self.images), 2)
-        width = 2 * max(CELL, self.model.image_shape[2]) * 2
+        pictures = to_uint8(self.images)
         said = f"person {self.person.value} before and after the edit"
-        self.shown.value = img_tag(picture, said, width) + self._readings()
+        width = 2 * max(CELL, self.model.image_shape[2]) * 2
+        self.shown.value = (
+            img_tag(sheet(pictures, 2), said, width, **QUICK_WEBP)
+            + self._saved(pictures[1])
+            + self._readings()
+        )
+        self.bar.value = self.bar.max
+
+    # ------------------------------------------------------------------------------ details
+
+    def _is_swapped(self) -> bool:
+        return self.swapped.value and self.other.value != self.person.value
+
+    def _edits(self) -> bool:
+        moved = any(slider.value for slider in (*self.strengths.values(), self.random))
+        return (moved or self._is_swapped()) and any(cell.value for cell in self.cells)
+
+    def _work(self) -> int:
+        """Steps that `draw` has to run."""
+        steps, first = self.steps.value, self.window.value[0]
+        people = {self.person.value}
+        if self._edits() and self._is_swapped():
+            people.add(self.other.value)
+        new = sum(self._key(seed) not in self._runs for seed in people)
+        return new * steps + (steps - first + 1 if self._edits() else 0)
+
+    def _key(self, seed: int) -> tuple[int, int, float]:
+        return seed, self.steps.value, self.eta.value
+
+    def _replay(self, seed: int) -> Replay:
+        key = self._key(seed)
+        run = self._runs.pop(key, None) or Replay(
+            self.model, [seed], steps=key[1], eta=key[2], told=self._step
+        )
+        self._runs[key] = run  # the last used is last
+        while len(self._runs) > KEPT:
+            del self._runs[next(iter(self._runs))]
+        return run
+
+    def _current(self) -> Replay:
+        return self._replay(self.person.value)
+
+    def _step(self) -> None:
+        self.bar.value += 1
+
+    def _saved(self, picture: Any) -> str:
+        """A link that saves the edited picture under a name that says what was set."""
+        image = Image.fromarray(picture)
+        zoom = -(-SAVED // min(image.size))
+        large = image.resize((zoom * image.width, zoom * image.height), Image.Resampling.BILINEAR)
+        name = live_link.write(self.state())[1:].replace("&", "_")[:150]
+        data = encode(large, "PNG", **QUICK_PNG)
+        return (
+            f'<p><a download="portrait_{html.escape(name)}.png" '
+            f'href="data:image/png;base64,{data}">Download the picture</a></p>'
+        )
 
     def _readings(self) -> str:
         if self.scorer is None:
@@ -166,38 +169,6 @@ class Playground(widgets.VBox):
         )
         head = "<tr><th>reading</th><th>before</th><th>after</th></tr>"
         return f"<details><summary>Readings</summary><table>{head}{lines}</table></details>"
-
-    def _current(self) -> Replay:
-        return self._replay(self.person.value, self.steps.value, self.eta.value)
-
-    def _new_replay(self, seed: int, steps: int, eta: float) -> Replay:
-        return Replay(self.model, [seed], steps=steps, eta=eta)
-
-    def _changed(self, _: Any) -> None:
-        if self._quiet:
-            return
-        self.bar.value = "<em>drawing …</em>"
-        try:
-            self.draw()
-            self.bar.value = ""
-        except Exception as error:  # a callback's traceback reaches no reader
-            self.bar.value = f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
-            raise
-
-    def _roll(self, _: Any) -> None:
-        self.person.value = secrets.randbelow(100_000)
-
-    def _fit_window(self, change: Any) -> None:
-        """The window keeps its start, and its end where that was the last step."""
-        first, last = self.window.value
-        last = change["new"] if last == change["old"] else min(last, change["new"])
-        self._quiet = True
-        try:
-            # the widget refuses a value beyond its end, and moves its value when the end comes in
-            self.window.max = change["new"]
-            self.window.value = (min(first, last), last)
-        finally:
-            self._quiet = False
 
 
 def playground(
@@ -217,13 +188,14 @@ def playground(
     model, directions : any model, and directions found for it, by name
     scorer : `images -> scores` with `names`, such as `hsem.classifier.load()`, read before and
         after the edit
-    seed, steps, eta : of the person drawn first
+    seed, steps, eta : of the person drawn first, and after *Reset*
     reach : both ends of the sliders of strength
 
     Returns
     -------
     A widget, which needs a running kernel. Only what a change touches is computed: the run
-    without the edit is kept, and an edited run starts at the first step of its window.
+    without the edit is kept, and an edited run starts at the first step of its window. Its field
+    `link` holds what is set in the form of the page's links, and takes such a link.
 
     Raises
     ------

@@ -208,10 +208,12 @@ def flattened(image: Image.Image) -> Image.Image:
 
 
 def img_tag(
-    image: Image.Image, alt: str, width: int, *, crisp: bool = False, lossless: bool = False
-) -> str:
+    image: Image.Image, alt: str, width: int, *, crisp: bool = False, lossless: bool = False,
+    **options: Any,
+) -> str:  # fmt: skip
     """An `<img>` that carries its picture with it, at most as wide as the page."""
-    data = encode(image, "WEBP", lossless=True) if lossless else encode(image, "WEBP")
+    options |= {"lossless": True} if lossless else {}
+    data = encode(image, "WEBP", **options)
     rendering = ";image-rendering:pixelated" if crisp else ""
     return (
         f'<img class="hsem-frame" alt="{html.escape(alt)}" width="{width}" '

@@ -18,7 +18,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # no name leads anywhere: the network is off
+    # no name leads anywhere: the network is off, but for hosts that a test starts on this machine
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
 
@@ -26,7 +27,7 @@ def find() -> str | None:
     """The path of a Chromium on this machine: HSEM_CHROMIUM, the system's, or playwright's."""
     named = os.environ.get("HSEM_CHROMIUM")
     found = [named] if named else [shutil.which(name) for name in NAMES]
-    return next((path for path in [*found, _playwrights()] if path), None)
+    return next((path for path in found if path), None) or _playwrights()
 
 
 def find_or_install() -> str:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Browser
@@ -17,62 +13,20 @@ from playwright.sync_api import Browser
 import hsem
 from hsem import viz
 from hsem.judges.scorers import scores_of
-from tests.browser.test_accessibility import findings
-from tests.browser.test_book import HTML
-from tests.browser.visit import Visit, visit
+from tests.browser.playing import (
+    LEVELS,
+    PAGE,
+    ROOT,
+    apart,
+    pixels,
+    reading,
+    said,
+    started,
+    wait,
+)
+from tests.browser.visit import visit
 
-PAGE = HTML / "playground.html"
-LIVE = HTML.parent / "_static/live"
-ROOT = "document.getElementById('hsem-playground')"
 STEPS = 8
-# of 255; the browser multiplies matrices in another order, and bytes round
-LEVELS = 2
-
-
-@contextmanager
-def started(browser: Browser, link: str, width: int = 1280, dark: bool = False) -> Iterator[Visit]:
-    for name in ("model.js", "wasm.js"):
-        if not (LIVE / name).exists():
-            pytest.fail(f"{LIVE / name} is missing: `make html` packs it", pytrace=False)
-    with visit(browser, PAGE, dark=dark) as seen:
-        seen.page.set_viewport_size({"width": width, "height": 900})
-        seen.page.evaluate(f"location.hash = '{link}'")
-        seen.page.get_by_role("button", name="Start").click()
-        wait(seen)
-        yield seen
-
-
-def wait(seen: Visit) -> None:
-    """Until the picture is there."""
-    seen.page.wait_for_function(
-        f"['drawn', 'failed'].includes({ROOT}.dataset.state) || "
-        f"/could not/.test({ROOT}.textContent)",
-        timeout=120_000,
-    )
-    assert seen.page.evaluate(f"{ROOT}.dataset.state") == "drawn", seen.page.inner_text(
-        "#hsem-playground [role=status]"
-    )
-
-
-def pixels(seen: Visit, which: str) -> np.ndarray:
-    """(64, 64, 3) bytes of the picture before or after the edit."""
-    index = ["before", "after"].index(which)
-    data = seen.page.evaluate(
-        "k => { const c = document.querySelectorAll('#hsem-playground canvas')[k];"
-        "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; }",
-        index,
-    )
-    return np.array(data, dtype=np.uint8).reshape(64, 64, 4)[..., :3]
-
-
-def reading(seen: Visit, name: str) -> tuple[float, float]:
-    """What the classifier reads before and after."""
-    row = seen.page.locator(f"#hsem-playground tr[data-name={name}]")
-    return tuple(float(row.get_attribute(f"data-{side}") or "nan") for side in ("before", "after"))  # type: ignore[return-value]
-
-
-def apart(a: np.ndarray, b: np.ndarray) -> int:
-    return int(np.abs(a.astype(int) - b.astype(int)).max())
 
 
 @pytest.fixture(scope="module")
@@ -86,34 +40,34 @@ def test_a_seed_gives_the_face_of_python_and_yaw_moves_by_keyboard(
     expected = hsem.sample(model, seeds=[7, 8], steps=STEPS, eta=0.0, record=(), progress=False)
     faces = viz.to_uint8(expected.images)
     with started(browser, f"#seed=7&steps={STEPS}&from=4") as seen:
-        before = pixels(seen, "before")
+        before = pixels(seen.page, "before")
         assert apart(before, faces[0]) <= LEVELS
         assert apart(before, faces[1]) > 50  # control: another seed is another face
         judge = hsem.classifier.load(hsem.classifier.SECOND)
         python = float(scores_of(judge, expected.images[:1])[0, judge.names.index("yaw")])
-        assert reading(seen, "yaw")[0] == pytest.approx(python, abs=0.2)
+        assert reading(seen.page, "yaw")[0] == pytest.approx(python, abs=0.2)
 
         seen.page.locator("#hsem-from").fill("1")
         slider = seen.page.get_by_role("slider", name="yaw")
         slider.focus()
         for _ in range(12):
             slider.press("ArrowRight")
-        wait(seen)
+        wait(seen.page)
         assert slider.input_value() == "0.6"
-        assert apart(pixels(seen, "after"), before) > 30
-        assert apart(pixels(seen, "before"), before) == 0
-        was, now = reading(seen, "yaw")
+        assert apart(pixels(seen.page, "after"), before) > 30
+        assert apart(pixels(seen.page, "before"), before) == 0
+        was, now = reading(seen.page, "yaw")
         assert now - was > 5, "degrees"
-        assert "yaw from" in seen.page.inner_text("#hsem-playground [role=status]")
+        assert "yaw from" in said(seen.page)
         assert "yaw=0.6" in seen.page.url
 
         # control: a random direction of the same length at every step
         slider.fill("0")
-        seen.page.get_by_label("As long as").select_option("yaw")
+        seen.page.get_by_label("Same length as").select_option("yaw")
         seen.page.get_by_role("slider", name="Strength").fill("0.6")
-        wait(seen)
+        wait(seen.page)
         assert "random=0.6" in seen.page.url
-        was_r, now_r = reading(seen, "yaw")
+        was_r, now_r = reading(seen.page, "yaw")
         assert abs(now_r - was_r) < (now - was) / 2
         assert seen.outside == []
         assert seen.errors == []
@@ -142,49 +96,15 @@ def test_every_control_does_what_python_does(browser: Browser, model: hsem.HSpac
     )
     plain = hsem.sample(model, seeds=[7], steps=STEPS, eta=0.5, record=(), progress=False)
     with started(browser, link) as seen:
-        assert apart(pixels(seen, "before"), viz.to_uint8(plain.images)[0]) <= LEVELS
-        assert apart(pixels(seen, "after"), viz.to_uint8(expected.images)[0]) <= LEVELS
+        assert apart(pixels(seen.page, "before"), viz.to_uint8(plain.images)[0]) <= LEVELS
+        assert apart(pixels(seen.page, "after"), viz.to_uint8(expected.images)[0]) <= LEVELS
         # control: without Asyrp it is another picture
         seen.page.get_by_label("Asyrp").uncheck()
-        wait(seen)
-        assert apart(pixels(seen, "after"), viz.to_uint8(expected.images)[0]) > LEVELS
+        wait(seen.page)
+        assert apart(pixels(seen.page, "after"), viz.to_uint8(expected.images)[0]) > LEVELS
         # the plain run was kept, and the encoder ran for no step up to the first edited one
         runs = seen.page.evaluate(f"JSON.parse({ROOT}.dataset.runs)")
         assert runs == {"encoder": STEPS - 3, "decoder": STEPS - 2}
-
-
-def test_cells_are_switched_by_keyboard(browser: Browser) -> None:
-    with started(browser, "#seed=7&steps=4&hat=1") as seen:
-        edited = pixels(seen, "after")
-        first = seen.page.get_by_role("button", name="row 1, column 1")
-        first.focus()
-        seen.page.keyboard.press("ArrowDown")
-        seen.page.keyboard.press("ArrowRight")
-        seen.page.keyboard.press("Space")
-        wait(seen)
-        cell = seen.page.get_by_role("button", name="row 2, column 2")
-        assert cell.get_attribute("aria-pressed") == "false"
-        assert "mask=ffbfffffffffffff" in seen.page.url
-        assert apart(pixels(seen, "after"), edited) > 0
-        seen.page.get_by_role("button", name="No cells").click()
-        wait(seen)
-        assert apart(pixels(seen, "after"), pixels(seen, "before")) == 0
-        with seen.page.expect_download() as download:
-            seen.page.get_by_role("button", name="Download the picture").click()
-        assert download.value.suggested_filename == "portrait-7.png"
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_accessible_and_within_the_page(browser: Browser, width: int, dark: bool) -> None:
-    with started(browser, "#seed=7&steps=4&glasses=1", width, dark) as seen:
-        assert findings(seen) == {}
-        overhang = seen.page.evaluate(
-            f"Math.max(...[...{ROOT}.querySelectorAll('*')]"
-            ".filter(e => !e.closest('.hsem-readings'))"
-            ".map(e => e.getBoundingClientRect().right)) - innerWidth"
-        )
-        assert overhang <= 0
 
 
 def test_nothing_large_is_loaded_before_start(browser: Browser) -> None:
@@ -235,35 +155,6 @@ def test_timesteps_and_noise_levels(browser: Browser, spacing: str) -> None:
             )
             expected = hsem.Schedule.spaced(alpha_bar, steps, spacing, offset).timesteps
             assert tuple(got) == expected
-
-
-def test_a_copy_without_the_model_says_so(browser: Browser, tmp_path: Path) -> None:
-    shutil.copytree(HTML.parent / "_static/playground", tmp_path / "_static/playground")
-    (tmp_path / "book").mkdir()
-    shutil.copy(PAGE, tmp_path / "book")
-    with visit(browser, tmp_path / "book/playground.html") as seen:
-        seen.page.get_by_role("button", name="Start").click()
-        seen.page.wait_for_function(f"/built without the model/.test({ROOT}.textContent)")
-        assert seen.page.locator(".hsem-fallback img").is_visible()
-
-
-@pytest.mark.parametrize(
-    ("lacks", "script"),
-    [
-        ("WebAssembly", "delete window.WebAssembly"),
-        ("SIMD in WebAssembly", "WebAssembly.validate = () => false"),
-        ("workers", "delete window.Worker"),
-    ],
-)
-def test_an_old_browser_is_told(browser: Browser, lacks: str, script: str) -> None:
-    context = browser.new_context(offline=True)
-    context.add_init_script(script)
-    page = context.new_page()
-    page.goto(PAGE.resolve().as_uri())
-    assert f"has no {lacks}." in page.inner_text("#hsem-playground [role=status]")
-    assert page.locator("#hsem-playground > button").is_hidden()
-    assert page.locator(".hsem-fallback img").is_visible()
-    context.close()
 
 
 HOSTILE = (

@@ -57,6 +57,22 @@ def test_another_chapters_number(tmp_path: Path) -> None:
     assert fill.missing == ["one:kept"]
 
 
+def test_the_last_run_of_a_benchmark(tmp_path: Path) -> None:
+    results = tmp_path / "benchmarks/results"
+    results.mkdir(parents=True)
+    for day, time in (("2026-01-09", "3 s"), ("2026-01-10", "2 s")):
+        stored = {"rows": [], "published": {"time": time}}
+        (results / f"speed-{day}.json").write_text(json.dumps(stored))
+    (results / "silent-2026-01-09.json").write_text('{"rows": []}')
+    fill = Fill(tmp_path / "book")
+    text = '<data value="benchmarks/speed:time"></data>'
+    assert fill.text(text, {}) == text.replace("><", ">2 s<")
+    assert fill.missing == []
+    for name in ("silent", "none"):
+        fill.text(f'<data value="benchmarks/{name}:time"></data>', {})
+    assert fill.missing == ["benchmarks/silent:time", "benchmarks/none:time"]
+
+
 def test_one_name_with_two_values_is_an_error() -> None:
     with pytest.raises(ValueError, match="'a' is published twice: '1' and '2'"):
         published(chapter("", {"a": "1"}, {"a": "2"}))

@@ -13,6 +13,9 @@ import board
 import live
 import live_notebook
 import nbformat
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -22,13 +25,36 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_packed_files_come_out_unchanged(tmp_path: Path) -> None:
-    for name, content in (("a", b"\x00\xff" * 500), ("b", b"")):
+    contents = {"a": b"\x00\xff" * 500, "b": b"", "c.onnx": bytes(range(11))}
+    for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    live.pack(tmp_path / "out/x.js", {"one": tmp_path / "a", "two": tmp_path / "b"})
-    calls = re.findall(r'hsemLive\("(\w+)", "([^"]*)"\);\n', (tmp_path / "out/x.js").read_text())
-    assert [name for name, _ in calls] == ["one", "two"]
-    assert gzip.decompress(base64.b64decode(calls[0][1])) == b"\x00\xff" * 500
-    assert gzip.decompress(base64.b64decode(calls[1][1])) == b""
+    live.pack(tmp_path / "out/x.js", {name: tmp_path / name for name in contents})
+    script = (tmp_path / "out/x.js").read_text()
+    calls = re.findall(r'hsemLive\("([\w.]+)", "([^"]*)", (\d)\);\n', script)
+    assert [(name, int(planes)) for name, _, planes in calls] == [("a", 1), ("b", 1), ("c.onnx", 4)]
+    dealt = [gzip.decompress(base64.b64decode(text)) for _, text, _ in calls]
+    assert dealt[:2] == [contents["a"], contents["b"]]
+    assert dealt[2] == bytes([0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7])  # every fourth byte, four times
+
+
+def test_graphs_that_were_optimized_compute_the_same(tmp_path: Path) -> None:
+    model = hsem.tiny_unet(seed=1)
+    hsem.export_onnx(model, tmp_path, half=False)
+    x, t = np.random.default_rng(0).normal(size=(1, *model.image_shape)), np.array([500.0])
+    feeds = {"x": x.astype("float32"), "t": t.astype("float32")}
+
+    def run() -> tuple[np.ndarray, int]:
+        session = onnxruntime.InferenceSession(tmp_path / "encoder.onnx")
+        nodes = len(onnx.load(tmp_path / "encoder.onnx").graph.node)
+        return session.run(["h"], feeds)[0], nodes
+
+    before, many = run()
+    live.optimize(tmp_path / "encoder.onnx")
+    after, few = run()
+    assert np.abs(after - before).max() < 1e-4 * np.abs(before).max()
+    assert few < many
+    feeds["t"][:] = 10
+    assert np.abs(run()[0] - before).max() > 1e-3 * np.abs(before).max()  # control
 
 
 def test_without_the_runtime_nothing_is_packed_and_the_remedy_named(

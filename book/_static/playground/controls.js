@@ -1,7 +1,7 @@
 // The controls, the two pictures and the readings. All are native elements with labels.
-function hsemControls(root, loaded, wanted, changed) {
+function hsemControls(root, loaded, wanted, act) {
   "use strict";
-  const { about, directions } = loaded;
+  const { about, directions } = loaded, { changed, stop } = act;
   const element = (tag, properties = {}, ...children) => {
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);
@@ -9,6 +9,8 @@ function hsemControls(root, loaded, wanted, changed) {
   };
   const words = (name) => name.replaceAll("_", " ");
   const inputs = {};
+  const CLEAR = 0.25; // of the spread of a reading: what is called a change
+  let drawn = null; // state and pixels of the last finished picture
 
   function input(name, label, properties, hint = "") {
     const made = element("input", { id: `hsem-${name}`, ...properties });
@@ -47,8 +49,10 @@ function hsemControls(root, loaded, wanted, changed) {
 
   function edited(which) {
     if (which.type === "number") {
-      const value = Math.round(Number(which.value) || 0);
-      which.value = Math.min(Math.max(value, which.min), which.max);
+      const value = Math.round(which.valueAsNumber);
+      which.value = Number.isNaN(value) ? which.kept // nothing, or no number, was typed
+        : Math.min(Math.max(value, which.min), which.max);
+      which.kept = which.value;
     }
     if (which === inputs.steps) {
       const wasLast = Number(inputs.to.value) >= Number(inputs.to.max);
@@ -60,6 +64,7 @@ function hsemControls(root, loaded, wanted, changed) {
     }
     if (which === inputs.from) inputs.to.value = Math.max(inputs.to.value, inputs.from.value);
     if (which === inputs.to) inputs.from.value = Math.min(inputs.to.value, inputs.from.value);
+    enable();
     changed();
   }
 
@@ -105,7 +110,7 @@ function hsemControls(root, loaded, wanted, changed) {
   const body = element("tbody");
   const table = element("table", {},
     element("caption", { textContent: "What the second judge reads" }),
-    element("thead", {}, element("tr", {}, ...["attribute", "before", "after", "change"].map(
+    element("thead", {}, element("tr", {}, ...["attribute", "before", "after"].map(
       (textContent) => element("th", { textContent, scope: "col" })))), body);
   // a table that scrolls can be reached by the keyboard
   const readings = element("div", { className: "hsem-readings", tabIndex: 0 }, table);
@@ -115,22 +120,27 @@ function hsemControls(root, loaded, wanted, changed) {
   const like = element("select", { id: "hsem-randomLike" },
     ...directions.map((name) => element("option", { value: name, textContent: words(name) })));
   inputs.randomLike = like;
-  like.addEventListener("change", changed);
+  like.addEventListener("change", () => edited(like));
 
   const dice = button("Another person", () => {
     inputs.seed.value = crypto.getRandomValues(new Uint32Array(1))[0] % 100000;
     changed();
   });
   const MOST = 2 ** 32 - 1;
+  const halt = button("Stop", stop);
   const stage = element("div", { className: "hsem-stage" },
-    element("div", { className: "hsem-pictures" },
-      figure("before", "before the edit"), figure("after", "after the edit")),
-    bar, where);
+    element("div", { className: "hsem-show" },
+      element("div", { className: "hsem-pictures" },
+        figure("before", "before the edit"), figure("after", "after the edit")), bar),
+    readings);
+  const actions = element("div", { className: "hsem-actions" }, halt,
+    button("Reset", () => { set({ strengths: {} }); changed(); }),
+    button("Download the picture", download), button("Copy the link", copy));
   const panel = element("div", { className: "hsem-panel" },
     group("Person",
-      number("seed", "Seed", 0, MOST, 7), dice,
+      element("div", { className: "hsem-person" }, number("seed", "Seed", 0, MOST, 7), dice),
       range("steps", "Steps", 4, 50, 1, 16),
-      range("eta", "η (fresh noise)", 0, 1, 0.1, 0)),
+      range("eta", "Fresh noise η", 0, 1, 0.1, 0)),
     group("Directions", ...directions.map((name) =>
       range(`strength-${name}`, words(name), -1.5, 1.5, 0.05, 0)),
       button("All to zero", () => {
@@ -141,29 +151,34 @@ function hsemControls(root, loaded, wanted, changed) {
     group("A random direction, as control",
       range("random", "Strength", -1.5, 1.5, 0.05, 0),
       element("div", { className: "hsem-control" },
-        element("label", { htmlFor: like.id, textContent: "As long as" }), like),
+        element("label", { htmlFor: like.id, textContent: "Same length as" }), like),
       number("randomSeed", "Its seed", 0, MOST, 0)),
     group("How, when and where the edit acts",
       input("asyrp", "Asyrp: edit the predicted picture only", { type: "checkbox" }),
       number("from", "From step", 1, 16, 1), number("to", "To step", 1, 16, 16),
       input("swapped", "Take h from another person", { type: "checkbox" }),
       number("swap", "Seed of that person", 0, MOST, 3),
-      element("p", { textContent: "Where in h (arrow keys move, space switches):" }), mask,
+      element("p", { textContent: "In which cells of h, which lie as in the picture (arrow keys " +
+        "move, space switches):" }), mask,
       button("All cells", () => { fill(null); changed(); }),
-      button("No cells", () => { fill(cells.map(() => 0)); changed(); })),
-    element("div", { className: "hsem-actions" },
-      button("Download the picture", download), button("Copy the link", copy)));
+      button("No cells", () => { fill(cells.map(() => 0)); changed(); })));
   const status = root.querySelector("[role=status]");
   root.querySelector(".hsem-fallback").remove();
   status.before(stage);
-  status.after(readings, panel);
+  status.after(where, actions, panel);
   root.classList.add("hsem-started");
 
   function setInput(name, value) {
     const which = inputs[name];
     if (which.type === "checkbox") which.checked = value;
     else which.value = value;
+    which.kept = which.value;
     if (which.tell) which.tell();
+  }
+
+  // what has no effect as things are set
+  function enable() {
+    inputs.swap.disabled = !inputs.swapped.checked;
   }
 
   function set(given) {
@@ -180,6 +195,7 @@ function hsemControls(root, loaded, wanted, changed) {
     setInput("swapped", full.swap !== null);
     if (full.swap !== null) setInput("swap", full.swap);
     fill(full.mask && full.mask.length === cells.length ? full.mask : null);
+    enable();
   }
 
   function state() {
@@ -198,6 +214,8 @@ function hsemControls(root, loaded, wanted, changed) {
     canvases[which].getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
   };
   const progress = (done, total) => { bar.max = Math.max(total, 1); bar.value = done; };
+  // not disabled, which would take the focus from whoever pressed it
+  const busy = (is) => { halt.setAttribute("aria-disabled", !is); };
 
   function reading(column, value) {
     if (column.binary) return `${Math.round(100 * value)} %`;
@@ -206,38 +224,57 @@ function hsemControls(root, loaded, wanted, changed) {
     return text + (column.unit === "degrees" ? "°" : column.unit && ` ${column.unit}`);
   }
 
-  function show({ before, after }) {
+  // The first columns of the judge are in the order of its training: those with a slider come first.
+  const order = (about.scores || []).map((column, k) => ({ column, k }));
+  order.sort((a, b) => rank(a.column) - rank(b.column));
+  function rank({ name }) {
+    const place = directions.indexOf(name);
+    return place < 0 ? directions.length : place;
+  }
+
+  function show({ before, after }, state) {
+    drawn = { state, pixels: after.pixels };
     picture("before", before.pixels);
     picture("after", after.pixels);
-    const lines = (about.scores || []).map((column, k) => {
+    const lines = order.map(({ column, k }) => {
       const [b, a] = [before.scores[k], after.scores[k]];
-      const row = element("tr", {}, element("th", { scope: "row", textContent: words(column.name) }),
-        ...[reading(column, b), reading(column, a)].map((textContent) =>
-          element("td", { textContent })),
-        element("td", { textContent: b === a ? "" : (a > b ? "+" : "") + reading(column, a - b) }));
+      const unit = column.unit === "years" ? ", years" : "";
+      const cells = [b, a].map((value) => reading(column, value).replace(" years", ""));
+      const row = element("tr", {},
+        element("th", { scope: "row", textContent: words(column.name) + unit }),
+        ...cells.map((textContent) => element("td", { textContent })));
       [row.dataset.name, row.dataset.before, row.dataset.after] = [column.name, b, a];
-      return { row, column, b, a, size: Math.abs(a - b) / (column.spread || 1) };
+      const size = Math.abs(a - b) / (column.spread || 1);
+      row.classList.toggle("hsem-moved", size > CLEAR);
+      return { row, column, b, a, size };
     });
     body.replaceChildren(...lines.map((line) => line.row));
-    const most = lines.filter((l) => l.size > 0.1).sort((x, y) => y.size - x.size).slice(0, 3);
-    const changes = most.map(({ column, b, a }) =>
-      `${words(column.name)} from ${reading(column, b)} to ${reading(column, a)}`).join(", ");
-    const person = `Person ${inputs.seed.value}`;
+    const tell = ({ column, b, a }) =>
+      `${words(column.name)} from ${reading(column, b)} to ${reading(column, a)}`;
+    const isAsked = ({ column }) => state.strengths[column.name];
+    const asked = lines.filter(isAsked).map(tell);
+    const besides = lines.filter((line) => !isAsked(line) && line.size > CLEAR)
+      .sort((x, y) => y.size - x.size).slice(0, 3).map(tell);
+    const changes = [asked.join(", "), besides.join(", ")].filter(Boolean)
+      .join(asked.length ? "; with it " : "") || "the readings hardly change";
+    const person = `Person ${state.seed}`;
     const isPlain = canvasesEqual(before.image, after.image);
-    status.textContent = isPlain ? `${person}, without an edit.`
-      : `${person}: ${changes || "the readings hardly change"}.`;
-    canvases.before.setAttribute("aria-label", `portrait of person ${inputs.seed.value}`);
+    status.textContent = isPlain ? `${person}, without an edit.` : `${person}: ${changes}.`;
+    canvases.before.setAttribute("aria-label", `portrait of person ${state.seed}`);
     canvases.after.setAttribute("aria-label",
       isPlain ? "the same portrait, without an edit" : `the edited portrait; ${changes}`);
   }
   const canvasesEqual = (a, b) => a.every((v, k) => v === b[k]);
 
+  // the last picture that was finished, under a name that says what was set
   function download() {
+    if (!drawn) return;
+    const small = element("canvas", { width, height });
+    small.getContext("2d").putImageData(new ImageData(drawn.pixels, width, height), 0, 0);
     const big = element("canvas", { width: 8 * width, height: 8 * height });
-    big.getContext("2d").drawImage(canvases.after, 0, 0, big.width, big.height);
-    const link = element("a", { download: `portrait-${inputs.seed.value}.png`,
-      href: big.toDataURL("image/png") });
-    link.click();
+    big.getContext("2d").drawImage(small, 0, 0, big.width, big.height);
+    const name = hsemState.write(drawn.state).slice(1).replaceAll("&", "_").slice(0, 150);
+    element("a", { download: `portrait_${name}.png`, href: big.toDataURL("image/png") }).click();
   }
 
   async function copy() {
@@ -251,6 +288,6 @@ function hsemControls(root, loaded, wanted, changed) {
   }
 
   set(wanted);
-  return { state, set, show, picture, progress, where: (text) => { where.textContent = text; },
-    focus: () => inputs.seed.focus({ preventScroll: true }) };
+  return { state, set, show, picture, progress, busy, where: (text) => { where.textContent = text; },
+    focus: () => { inputs.seed.focus({ preventScroll: true }); root.scrollIntoView(); } };
 }

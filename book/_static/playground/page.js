@@ -4,15 +4,7 @@
   "use strict";
   const base = document.currentScript.src.replace(/playground\/page\.js.*$/, "");
   const received = {};
-  window.hsemLive = (name, text) => { received[name] = unpack(text); };
-
-  // base64 of a gzip file -> ArrayBuffer
-  function unpack(text) {
-    const binary = atob(text), bytes = new Uint8Array(binary.length);
-    for (let k = 0; k < bytes.length; k++) bytes[k] = binary.charCodeAt(k);
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).arrayBuffer();
-  }
+  window.hsemLive = (name, text, planes) => { received[name] = { text, planes }; };
 
   function script(name) {
     return new Promise((resolve, reject) => {
@@ -70,7 +62,7 @@
       this.wanted = hsemState.read(location.hash);
       start.hidden = false;
       if (this.wanted.seed !== undefined) {
-        start.textContent = `Start, with person ${this.wanted.seed} of this link`;
+        start.querySelector("span").textContent = `Start with person ${this.wanted.seed}`;
       }
       start.addEventListener("click", () => this.start(start));
     }
@@ -82,16 +74,15 @@
       this.wanted = hsemState.read(location.hash); // a link may have been pasted meanwhile
       this.say("Loading the model …");
       try {
-        let gpu = await hasGPU(this.wanted.on);
-        await script("model.js");
-        let loaded = await this.load(gpu).catch((error) => {
+        const gpu = await hasGPU(this.wanted.on);
+        const model = script("model.js");
+        const loaded = await this.load(gpu, model).catch((error) => {
           if (!gpu) throw error;
-          gpu = false;
-          return this.load(gpu); // a GPU that cannot: the processor can
+          return this.load(false, model); // a GPU that cannot: the processor can
         });
-        this.where = gpu ? "the GPU" : loaded.threads > 1
-          ? `${loaded.threads} threads` : "one thread";
-        this.controls = hsemControls(this.root, loaded, this.wanted, () => this.draw());
+        this.begun(loaded);
+        this.controls = hsemControls(this.root, loaded, this.wanted,
+          { changed: () => this.draw(), stop: () => this.stop() });
         this.note(this.wanted, loaded);
         window.addEventListener("hashchange", () => {
           if (hsemState.write(this.controls.state()) === location.hash) return;
@@ -111,13 +102,29 @@
       }
     }
 
-    async load(gpu) {
-      await script(gpu ? "webgpu.js" : "wasm.js");
-      const files = {};
-      for (const [name, promise] of Object.entries(received)) files[name] = await promise;
+    begun({ gpu, threads }) {
+      for (const name of Object.keys(received)) delete received[name]; // the worker has them
+      this.where = gpu ? "the GPU" : threads > 1 ? `${threads} threads` : "one thread";
+      this.gpu = gpu;
+    }
+
+    // A GPU may also give up while it draws.
+    async withoutGPU() {
+      this.gpu = false;
+      this.say("The GPU gave up; going on with the processor …");
+      try {
+        this.begun(await this.load(false, script("model.js")));
+        this.draw();
+      } catch (error) {
+        this.hear({ kind: "failed", id: this.id, message: error.message });
+      }
+    }
+
+    async load(gpu, model) {
+      await Promise.all([model, script(gpu ? "webgpu.js" : "wasm.js")]);
       if (this.worker) this.worker.terminate();
       this.worker = makeWorker();
-      const message = { kind: "load", id: 0, files, threads: threads(), gpu };
+      const message = { kind: "load", id: 0, packed: received, threads: threads(), gpu };
       return new Promise((resolve, reject) => {
         this.worker.onerror = (event) => reject(new Error(event.message || "no worker"));
         this.worker.onmessage = ({ data }) => {
@@ -125,7 +132,7 @@
           this.worker.onmessage = ({ data: news }) => this.hear(news);
           this.worker.onerror = (event) => this.hear(
             { kind: "failed", id: this.id, message: event.message || "the worker ended" });
-          return resolve({ ...data, threads: message.threads });
+          return resolve({ ...data, threads: message.threads, gpu });
         };
         this.worker.postMessage(message);
       });
@@ -144,11 +151,26 @@
 
     draw() {
       this.root.dataset.state = "drawing";
-      this.worker.postMessage({ kind: "draw", id: ++this.id, state: this.controls.state() });
+      this.controls.busy(true);
+      this.state = this.controls.state();
+      this.worker.postMessage({ kind: "draw", id: ++this.id, state: this.state });
+    }
+
+    stop() {
+      if (this.root.dataset.state !== "drawing") return;
+      this.worker.postMessage({ kind: "stop", id: ++this.id });
+      this.root.dataset.state = "stopped";
+      this.controls.busy(false);
+      this.say("Stopped. Whatever you set next is drawn.");
     }
 
     hear(news) {
       if (news.id !== this.id) return;
+      if (news.kind === "failed" && this.gpu) {
+        this.withoutGPU();
+        return;
+      }
+      if (news.kind !== "step") this.controls.busy(false);
       if (news.kind === "failed") {
         this.say(`It failed: ${news.message}. Loading this page again helps most often.`);
         this.root.dataset.state = "failed";
@@ -156,9 +178,9 @@
         this.controls.progress(news.done, news.total);
         if (news.pixels) this.controls.picture(news.which, news.pixels);
       } else {
-        this.controls.show(news);
+        this.controls.show(news, this.state);
         // not at every move of a slider: browsers refuse to change the address that often
-        history.replaceState(null, "", hsemState.write(this.controls.state()));
+        history.replaceState(null, "", hsemState.write(this.state));
         this.root.dataset.runs = JSON.stringify(news.runs);
         this.root.dataset.seconds = news.seconds.toFixed(2);
         this.root.dataset.state = "drawn";

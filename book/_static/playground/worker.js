@@ -1,4 +1,5 @@
-// What the worker does: it loads the graphs once, then draws the latest state it was sent.
+// What the worker does: it loads the graphs once, then draws the latest state it was sent. Any later
+// message, "stop" as well, ends the work on an earlier one.
 function hsemWorker(makeEngine, noise, diffusion, directions) {
   "use strict";
   let engine, Superseded, latest = 0;
@@ -13,13 +14,28 @@ function hsemWorker(makeEngine, noise, diffusion, directions) {
     return out;
   }
 
+  // what live.py packed -> the file
+  async function unpack({ text, planes }) {
+    const packed = Uint8Array.fromBase64 ? Uint8Array.fromBase64(text)
+      : Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const dealt = new Uint8Array(await new Response(stream).arrayBuffer());
+    const file = new Uint8Array(dealt.length);
+    for (let from = 0, plane = 0; plane < planes; plane++) {
+      for (let k = plane; k < file.length; k += planes) file[k] = dealt[from++];
+    }
+    return file.buffer;
+  }
+
   // Let messages in: a newer state ends the work on this one.
   const { port1, port2 } = new MessageChannel();
   let go;
   port1.onmessage = () => go();
   const breathe = () => new Promise((resolve) => { go = resolve; port2.postMessage(0); });
 
-  async function load({ files, threads, gpu }) {
+  async function load({ packed, threads, gpu }) {
+    const files = {};
+    for (const [name, parts] of Object.entries(packed)) files[name] = await unpack(parts);
     const url = (part, type) => URL.createObjectURL(new Blob([part], { type }));
     importScripts(url(files["ort.js"], "text/javascript"));
     ort.env.wasm.wasmBinary = files["ort.wasm"];
@@ -28,7 +44,7 @@ function hsemWorker(makeEngine, noise, diffusion, directions) {
     ort.env.logLevel = "error";
     const options = {
       executionProviders: [gpu ? "webgpu" : "wasm"],
-      graphOptimizationLevel: "all",
+      graphOptimizationLevel: gpu ? "all" : "disabled", // live.py did it for the processor
       logSeverityLevel: 3, // errors
     };
     const session = (name) => files[name] &&
@@ -64,8 +80,8 @@ function hsemWorker(makeEngine, noise, diffusion, directions) {
     queue = queue.then(async () => {
       if (id !== latest) return;
       try {
-        const result = kind === "load" ? await load(data) : await draw(id, data.state);
-        postMessage({ kind: kind === "load" ? "loaded" : "drawn", id, ...result });
+        if (kind === "load") postMessage({ kind: "loaded", id, ...(await load(data)) });
+        if (kind === "draw") postMessage({ kind: "drawn", id, ...(await draw(id, data.state)) });
       } catch (error) {
         if (Superseded && error instanceof Superseded) return;
         postMessage({ kind: "failed", id, message: String(error && error.message || error) });

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
+import re
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import hsem
 from hsem import viz
@@ -156,7 +163,131 @@ def test_readings_alternative_text_and_errors_are_shown(
     play.directions["hat"] = None  # type: ignore[assignment]  # something breaks
     with pytest.raises(AttributeError):
         play.strengths["hat"].value = 0.5
-    assert "AttributeError" in play.bar.value
+    assert "AttributeError" in play.said.value
+
+
+def test_buttons(model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction]) -> None:
+    play = viz.playground(model, directions, steps=STEPS, seed=3)
+    drawn = count_draws(play)
+    play.strengths["yaw"].value = 0.5
+    edited = play.images.clone()
+    play.no_cells.click()
+    assert torch.equal(play.images[0], play.images[1]) and not any(play.state()["mask"])
+    play.all_cells.click()
+    assert torch.equal(play.images, edited)
+    play.steps.value, play.eta.value = 4, 0.5
+    play.swapped.value, play.asyrp.value, play.random.value = True, True, 0.25
+    play.window.value = (2, 3)
+    before = len(drawn)
+    play.reset.click()
+    assert len(drawn) == before + 1  # not once for each control
+    plain = hsem.sample(model, [3], steps=STEPS, eta=0.0, progress=False)
+    assert torch.equal(play.images, plain.images.repeat(2, 1, 1, 1))
+    assert play.link.value == f"#seed=3&steps={STEPS}"
+    play.dice.click()
+    assert play.person.value != 3 or len(drawn) == before + 2
+
+
+def count_draws(play: viz.Playground) -> list[int]:
+    """Grows by one whenever the widget draws."""
+    drawn: list[int] = []
+    draw = play.draw
+    play.draw = lambda: (drawn.append(1), draw())[1]  # type: ignore[method-assign]
+    return drawn
+
+
+def test_a_link_carries_everything(
+    model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction]
+) -> None:
+    one = viz.playground(model, directions, steps=STEPS)
+    one.person.value, one.steps.value, one.eta.value = 9, 5, 0.5
+    one.strengths["yaw"].value, one.strengths["hat"].value = 0.5, -1.0
+    one.random.value, one.random_like.value, one.random_seed.value = 0.25, "hat", 4
+    one.asyrp.value, one.window.value = True, (2, 4)
+    one.swapped.value, one.other.value = True, 3
+    one.cells[0].value = False
+    two = viz.playground(model, directions, steps=STEPS)
+    drawn = count_draws(two)
+    two.link.value = "https://example.org/book/playground.html" + one.link.value
+    assert two.state() == one.state() and torch.equal(two.images, one.images)
+    assert len(drawn) == 1
+    assert two.said.value == ""
+    two.person.value = 10  # control: another state has another link
+    assert two.link.value != one.link.value
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["seed=abc", "seed=-1", "seed=1.5", "seed=nan", "steps=1e9", "eta=inf", "eta=2", "yaw=9",
+     "nose=1", "asyrp=2", "from=0", "mask=xyz", "mask=ff", "mask=", "randomLike=nose",
+     "__class__=1", "swap=<img src=x>"],
+)  # fmt: skip
+def test_what_a_link_cannot_mean_is_left_out_and_named(
+    model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction], wrong: str
+) -> None:
+    play = viz.playground(model, directions, steps=STEPS)
+    play.link.value = f"#{wrong}&steps=4&hat=0.5"
+    assert html.escape(wrong) in play.said.value and "<img" not in play.said.value
+    state = play.state()
+    assert (state["steps"], state["strengths"]["hat"], state["seed"]) == (4, 0.5, 7)
+    assert play.link.value == "#seed=7&steps=4&hat=0.5"
+
+
+def test_the_picture_to_save_is_the_edited_one(
+    model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction]
+) -> None:
+    play = viz.playground(model, directions, steps=STEPS)
+    play.strengths["yaw"].value = 0.5
+    found = re.search(r'download="([^"]+)" href="data:image/png;base64,([^"]+)"', play.shown.value)
+    assert found is not None and found[1] == f"portrait_seed=7_steps={STEPS}_yaw=0.5.png"
+    saved = Image.open(io.BytesIO(base64.b64decode(found[2])))
+    assert min(saved.size) >= 256
+    before, after = (
+        np.asarray(Image.fromarray(picture).resize(saved.size, Image.Resampling.BILINEAR))
+        for picture in viz.to_uint8(play.images)
+    )
+    assert np.array_equal(saved, after)
+    assert not np.array_equal(saved, before)  # control
+
+
+def test_the_bar_counts_the_steps_that_are_run(
+    model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction]
+) -> None:
+    play = viz.playground(model, directions, steps=STEPS)
+    seen: list[tuple[int, int]] = []
+    play.bar.observe(lambda change: seen.append((change["new"], play.bar.max)), names="value")
+    play.window.value = (4, STEPS)
+    seen.clear()
+    play.strengths["yaw"].value = 0.5  # steps 4 to 6
+    assert [v for v in seen if v[0]] == [(1, 3), (2, 3), (3, 3)]
+    seen.clear()
+    play.person.value = 8
+    assert seen[-1] == (STEPS + 3, STEPS + 3)
+
+
+def test_any_network() -> None:
+    """The layout of CelebA-HQ, predicting eps, with h of another size and no judge."""
+    model = hsem.random_network(size=64, channels=4)
+    grid = model.schedule(4).timesteps
+    delta = torch.randn(4, *model.h_shape, generator=torch.Generator().manual_seed(0))
+    facts = hsem.provenance_of(model)
+    play = viz.playground(
+        model, {"first": hsem.Direction(delta, grid, "random", facts)}, steps=4, seed=2**32 - 1
+    )
+    assert len(play.cells) == 4
+    play.strengths["first"].value = 1.0
+    play.cells[1].value = False
+    mask = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    edit = hsem.masked(hsem.chain(hsem.add(play.directions["first"], 1.0)), mask)
+    assert torch.equal(
+        play.images[1:],
+        hsem.sample(model, [2**32 - 1], steps=4, eta=0.0, edit=edit, progress=False).images,
+    )
+    assert not torch.equal(play.images[0], play.images[1])  # control: the edit does something
+    assert play.link.value == f"#seed={2**32 - 1}&steps=4&first=1&mask=b"
+    link, play.person.value = play.link.value, 3
+    play.link.value = link
+    assert play.state()["mask"] == [True, False, True, True]
 
 
 def test_bad_input(model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction]) -> None:
