@@ -6,6 +6,7 @@ Nothing here knows what a network is, and only `fetch` can ever reach the intern
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,9 +56,9 @@ def find_folder(source: str | Path) -> Path:
     if isinstance(source, str) and source == Path(source).name and source in KNOWN:
         return DATA / source  # whatever lies beside the user
     folder = Path(source).expanduser()
-    if source and folder.is_dir():
+    if source and os.path.isdir(folder):
         return folder
-    if folder.is_file():
+    if os.path.isfile(folder):
         raise OSError(_single_file(folder))
     if isinstance(source, str):
         if source.startswith(("http:", "https:")):
