@@ -7,15 +7,20 @@ process cannot damage what was there.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
+
+from .reading import check_file
 
 
 @contextmanager
@@ -71,15 +76,32 @@ def save_tensors(
         save_file(ready, part, metadata=dict(metadata))
 
 
-def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; SafetensorError if it is none.
+def save_arrays(path: str | Path, *, packed: bool = False, **arrays: Any) -> None:
+    """Write an npz file, compressed if `packed`; errors as for `replacing`."""
+    with replacing(path) as part, part.open("wb") as file:
+        (np.savez_compressed if packed else np.savez)(file, **arrays)
 
-    Copies: safetensors below 0.8 gives views of the file itself, which change with it, and which
-    begin at odd addresses, where arithmetic rounds differently.
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; OSError or SafetensorError if it is none.
+
+    The file is read rather than mapped: windows on a file change with it, and a process dies of
+    them when another program shortens the file meanwhile.
     """
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-        return tensors, file.metadata() or {}
+    check_file(path, "safetensors file")
+    content = Path(path).read_bytes()
+    tensors = load(content)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return tensors, header.get("__metadata__") or {}
+
+
+def make_folder(path: str | Path, name: str = "path") -> Path:
+    """The folder at `path`, made with all above it; OSError if it cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _refused(path, name, error) from error
+    return Path(path)
 
 
 # ------------------------------------------------------------------------------------- details
@@ -87,17 +109,21 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _start(path: str | Path, name: str) -> Path:
     """An empty file of a new name, beside the one that `path` leads to."""
-    target = Path(os.path.realpath(path))
+    try:
+        target = Path(os.path.realpath(path))
+        there = target.exists()
+    except (OSError, ValueError) as error:  # too long a name, or a null character in it
+        raise _refused(path, name, error) from error
     if target.is_dir():
         raise IsADirectoryError(f"{name}={str(path)!r} is a folder; give the name of a file in it")
-    if target.exists() and not target.is_file():
+    if there and not target.is_file():
         raise OSError(f"{name}={str(path)!r} is a device or a pipe; give the name of a file")
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"{name}={str(path)!r} cannot be written: there is no folder {str(target.parent)!r}; "
             "make it first, or give another place"
         )
-    mode = target.stat().st_mode if target.exists() else None
+    mode = target.stat().st_mode if there else None
     if mode is not None and not mode & 0o222:
         raise PermissionError(f"{name}={str(path)!r} is write-protected; give another name")
     part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
@@ -114,7 +140,7 @@ def _start(path: str | Path, name: str) -> Path:
 def _refused(path: str | Path, name: str, error: Exception) -> OSError:
     code, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)
     message = (
-        f"{name}={str(path)!r} cannot be written: {reason}; free some space or give another "
-        "place. What was there before is untouched"
+        f"{name}={str(path)!r} cannot be written: {reason}; free some space, or give another "
+        "place or name. What was there before is untouched"
     )
     return OSError(message) if code is None else OSError(code, message)

@@ -6,6 +6,7 @@ Nothing here finds a face. Say where the eyes are, or bring pictures that are al
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
@@ -66,7 +67,7 @@ def read_photo(
     ----------
     path : any format that Pillow reads; turned upright as its EXIF says. Transparency is laid on
         white, grey of 16 bits is brought to 8, and of an animation the first picture is taken.
-    size : side length of the result in pixels, such as `model.image_shape[1]`
+    size : side length of the result in pixels, such as `model.image_shape[1]`; at most 4096
     eyes : pixel coordinates (x, y) of the two eyes, in either order, in the *upright* picture: as
         a viewer shows it, after EXIF has turned it. The picture is then turned, scaled and moved
         so that they lie at `eyes_at`, and what was outside the file repeats its edge. The eye
@@ -89,9 +90,14 @@ def read_photo(
 
     Notes
     -----
-    Takes about 4 bytes a pixel of the file, and twice that where it is transparent or turned.
+    Takes about 4 bytes a pixel of the file, twice that where it is turned, has 16 bits or is no
+    RGB, and up to four times where it is transparent or WebP; and what the result takes.
     """
-    size = whole_number("size", size)
+    if whole_number("size", size) > LARGEST:
+        raise ValueError(
+            f"size must be a side length in pixels that a model may have, at most {LARGEST}, got "
+            f"{size}; of a larger picture, read the file with Pillow and take parts"
+        )
     picture = opened_picture(path)
     if eyes is None:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
@@ -99,7 +105,7 @@ def read_photo(
         seen = _two_places("eyes", eyes, "pixels of the upright picture", picture.size, apart=1.0)
         picture = _aligned(picture, size, seen, _two_places("eyes_at", eyes_at, "fractions"))
     pixels = np.array(picture, dtype=np.float32)
-    return torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1
+    return torch.from_numpy(pixels).permute(2, 0, 1).div_(127.5).sub_(1)
 
 
 def read_expressions(
@@ -143,7 +149,7 @@ def read_expressions(
     """
     pattern = _checked_layout(layout)
     root = Path(folder)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise NotADirectoryError(f"folder must be one that exists, got {str(folder)!r}")
     files = sorted(path for path in root.rglob("*") if path.is_file())
     names = [path.relative_to(root).as_posix() for path in files]
@@ -200,8 +206,9 @@ COPY = re.compile(
 )
 """What Windows, macOS and browsers add to the name of a copy."""
 
+LARGEST = 4096  # side length of a result: more would take gigabytes before anything is seen
 FINEST = 1024  # side length up to which a picture is computed larger than wanted
-OVERSAMPLING = 4  # and how often a pixel is at least sampled along a side, if the file has as many
+OVERSAMPLING = 2  # and how often a pixel is at least sampled along a side, if the file has as many
 
 
 def _checked_layout(layout: str) -> re.Pattern[str]:

@@ -6,6 +6,7 @@ nothing takes more memory than a file of its size can ask for.
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ from PIL import Image, ImageOps
 
 SIXTEEN_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
 LARGE, RATIO = 100_000_000, 50  # bytes; arrays of ours shrink less than this when they are packed
+
+
+def check_file(path: str | Path, what: str, remedy: str = "look at its spelling") -> None:
+    """Raise FileNotFoundError unless a file is at `path`: no folder, and no pipe to wait for."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no {what} at {str(path)!r}; {remedy}")
 
 
 @contextmanager
@@ -97,6 +104,7 @@ def read_arrays(path: str | Path, *keys: str) -> list[np.ndarray]:
     Exception
         Of many kinds, see `refusing`; ValueError if it would unpack to far more than its size.
     """
+    check_file(path, "npz file")
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(part.file_size for part in archive.infolist())
     if unpacked > max(LARGE, RATIO * Path(path).stat().st_size):
@@ -108,7 +116,11 @@ def read_arrays(path: str | Path, *keys: str) -> list[np.ndarray]:
 def opened_picture(path: str | Path) -> Image.Image:
     """The picture upright, in RGB, on white; OSError with the file's name for all that fails."""
     try:
-        with Image.open(path) as file:
+        check_file(path, "picture")
+        # Opened here: of a name, Pillow maps the file, and dies of it when the file is shortened.
+        with open(path, "rb") as stream, Image.open(stream) as file:
+            if file.format == "EPS":
+                raise ValueError("PostScript is a program; save it as PNG, or as another picture")
             ImageOps.exif_transpose(file, in_place=True)
             return _on_white(file)
     except Exception as error:  # damaged files raise a dozen types, SyntaxError among them
@@ -124,8 +136,11 @@ def _on_white(file: Image.Image) -> Image.Image:
     # Older versions of Pillow say "I" for the 16 bits of PNG and PGM too, in the same range.
     if file.mode in SIXTEEN_BITS or (file.mode == "I" and file.format in ("PNG", "PPM")):
         bits = getattr(file, "tag_v2", {}).get(258, (16,))[0]  # TIFF has 12 as well
-        grey = np.multiply(np.asarray(file), 255 / (2**bits - 1), dtype=np.float32)
-        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+        deep = np.asarray(file)
+        grey = np.empty(deep.shape, np.uint8)
+        for row, values in zip(grey, deep, strict=True):  # all at once would take ten times more
+            row[:] = (values * np.float32(255 / (2**bits - 1))).round().clip(0, 255)
+        return Image.fromarray(grey).convert("RGB")
     if file.mode in ("I", "F"):
         raise ValueError(
             f"its pixels are {'whole' if file.mode == 'I' else 'floating-point'} numbers of 32 "
@@ -134,7 +149,7 @@ def _on_white(file: Image.Image) -> Image.Image:
     if not file.has_transparency_data:
         file.load()
         return file if file.mode == "RGB" else file.convert("RGB")
-    above = file.convert("RGBA")
+    above = file if file.mode == "RGBA" else file.convert("RGBA")
     picture = Image.new("RGB", above.size, "white")
     picture.paste(above, mask=above.getchannel("A"))
     return picture

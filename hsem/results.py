@@ -27,11 +27,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .directions.direction import Direction, provenance_of
-from .files import read_tensors, save_tensors
+from .files import make_folder, read_tensors, save_tensors
 from .frozen import Frozen
 from .network.models import DATA
 from .network.unet import HSpaceUNet
-from .reading import refusing
+from .reading import check_file, refusing
 
 FORMAT = "hsem-results/1"
 FOLDER = DATA / "results"
@@ -118,7 +118,7 @@ def save(
         "provenance": json.dumps(provenance),
         "directions": json.dumps(about),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "name")
     save_tensors(path, data, metadata)
     return path
 
@@ -142,8 +142,7 @@ def load(name: str | Path, model: HSpaceUNet | None = None, *, check: bool = Tru
     """
     path = path_of(name)
     remedy = f"compute it with: {_script(path)}"
-    if not path.is_file():
-        raise FileNotFoundError(f"there are no stored results at {str(path)!r}; {remedy}")
+    check_file(path, "file of stored results", remedy)
     with refusing(path, "a file of stored results", remedy, OSError):
         data, meta = read_tensors(path)
     if meta.get("format") != FORMAT:
@@ -211,7 +210,7 @@ def load_or_make(name: str | Path, model: HSpaceUNet, **sizes: Any) -> Results:
         raise ValueError(f"the recipe {name!r} knows {sorted(vars(args))}, not {sorted(unknown)}")
     mine = cache() / "results" / model.fingerprint / f"{name}.safetensors"
     for path in (path_of(name), mine):
-        if path.is_file() and load(path).provenance["fingerprint"] == model.fingerprint:
+        if os.path.isfile(path) and load(path).provenance["fingerprint"] == model.fingerprint:
             found = load(path, model)
             if all(found.provenance.get(key, value) == value for key, value in sizes.items()):
                 return found
@@ -276,6 +275,8 @@ def _script(path: Path) -> str:
 def path_of(name: str | Path) -> Path:
     """The file of results: in the package by the name of a chapter, else a path."""
     path = Path(name)
+    if not path.name:
+        raise ValueError(f"name must be that of a file, got {str(name)!r}")
     if path.parent == Path(".") and path.suffix != ".safetensors":
         return FOLDER / f"{path.name}.safetensors"
     return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")

@@ -20,7 +20,7 @@ from ..diffusion.schedule import Schedule, checked_timesteps
 from ..files import read_tensors, save_tensors
 from ..frozen import Frozen
 from ..network.unet import HSpaceUNet
-from ..reading import refusing
+from ..reading import check_file, refusing
 
 FORMAT = "hsem-direction/1"
 
@@ -195,8 +195,7 @@ class Direction:
         ValueError
             If the file is damaged, not a direction, or for another model, shape or grid.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no direction file at {str(path)!r}")
+        check_file(path, "direction file")
         with refusing(path, "a direction file", "save the direction again", ValueError):
             tensors, meta = read_tensors(path)
             if meta.get("format") != FORMAT:

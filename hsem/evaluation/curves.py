@@ -36,37 +36,8 @@ class AttributeCurve:
     names: tuple[str, ...]
 
     def mean(self, name: str) -> Tensor:
-        """Mean over the samples, (s,)."""
-        return self._of(name).mean(dim=1)
-
-    def deviation(self, name: str) -> Tensor:
-        """Standard deviation over the samples, (s,)."""
-        return self._of(name).std(dim=1)
-
-    def is_monotone(self, name: str) -> bool:
-        """Does the mean rise at every step of the slider?"""
-        return bool((self.mean(name).diff() > 0).all())
-
-    def end_to_end(self, name: str, spread: float | None = None) -> float:
-        """Mean change from the lowest to the highest scale, in standard deviations.
-
-        Parameters
-        ----------
-        spread : what one deviation is, such as that of an annotation's column; by default that
-            of the scores at scale 0, which must then be one of the scales
-        """
-        if spread is None:
-            zero = torch.nonzero(self.scales == 0).flatten()
-            if not len(zero):
-                raise ValueError("scale 0 is not on the slider; say what one deviation is (spread)")
-            spread = float(self._of(name)[zero[0]].std())
-        if not spread > 0:
-            raise ValueError(f"the deviation of {name!r} must be above 0, got {spread}")
-        curve = self.mean(name)
-        return float(curve[-1] - curve[0]) / spread
-
-    def _of(self, name: str) -> Tensor:
-        return self.scores[:, :, column(self.names, name)]
+        """Mean of one attribute over the samples, (s,)."""
+        return self.scores[:, :, column(self.names, name)].mean(dim=1)
 
 
 def attribute_curve(

@@ -124,20 +124,6 @@ class EffectMatrix:
         off = ~torch.eye(len(own), dtype=torch.bool, device="cpu")
         return float(square[off].mean())
 
-    def to_markdown(self, digits: int = 2) -> str:
-        """The table as Markdown, mean ± deviation, with the strongest effect of each row bold."""
-        head = ["edit \\ effect", *self.columns]
-        lines = [head, ["---"] * len(head)]
-        for r, name in enumerate(self.rows):
-            line = [name]
-            for j, attribute in enumerate(self.columns):
-                cell = f"{float(self.mean[r, j]):.{digits}f}"
-                if len(self.effects) > 1:
-                    cell += f" ± {float(self.deviation[r, j]):.{digits}f}"
-                line.append(f"**{cell}**" if attribute == self.strongest[r] else cell)
-            lines.append(line)
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
 
 class TableOne(NamedTuple):
     """Table I: the effects of the original and of the disentangled directions."""

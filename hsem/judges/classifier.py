@@ -12,7 +12,6 @@ what edits did. A direction that only pleases the first judge does nothing by th
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..files import read_tensors, replacing, save_tensors
 from ..network.models import DATA
-from ..reading import checked, refusing
+from . import stored
 
 SIDE = 64
 FOLDER, SECOND = DATA / "portrait-classifier", DATA / "portrait-classifier-2"
-KINDS = ("plain", "residual")
+KINDS, CARD = ("plain", "residual"), "attributes.json"
 
 
 @dataclass(frozen=True)
@@ -137,21 +135,13 @@ class PortraitClassifier(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors` (half precision) and `attributes.json`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {
-            k: v.half().contiguous() if v.is_floating_point() else v.contiguous()
-            for k, v in self.state_dict().items()
-        }
-        save_tensors(folder / "model.safetensors", weights, {})
         card = {
             "kind": self.kind,
             "width": self.width,
             "attributes": [vars(a) for a in self.attributes],
             "metrics": self.metrics,
         }
-        with replacing(folder / "attributes.json") as part:
-            part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        stored.save(folder, self, CARD, card)
 
 
 def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> PortraitClassifier:
@@ -166,23 +156,13 @@ def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> Por
     OSError
         If the folder does not hold one.
     """
-    folder = Path(folder)
-    remedy = "give one with attributes.json and model.safetensors of PortraitClassifier.save"
-    with refusing(folder, "the folder of a classifier", remedy, OSError):
-        card = json.loads((folder / "attributes.json").read_text(encoding="utf-8"))
-        weights, _ = read_tensors(folder / "model.safetensors")
+
+    def build(card: dict[str, Any]) -> PortraitClassifier:
         attributes = tuple(Attribute(**a) for a in card["attributes"])
         kind = card.get("kind", "plain")
-        with torch.device("meta"):  # shapes only: a width from a stranger may ask for any memory
-            empty = PortraitClassifier(attributes, card["width"], kind=kind).state_dict()
-        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in empty.items()}:
-            raise ValueError(f"the weights do not fit width={card['width']} and the attributes")
-        net = PortraitClassifier(attributes, card["width"], card["metrics"], kind)
-        floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
-        net.load_state_dict(floats)
-        for name, value in (*floats.items(), *net.named_buffers()):
-            checked(name, value, *value.shape, kinds="fib")
-    return net.eval().requires_grad_(False).to(device, torch.float32)
+        return PortraitClassifier(attributes, card["width"], card["metrics"], kind)
+
+    return stored.load(folder, "the folder of a classifier", CARD, build, device)
 
 
 def _block(into: int, out: int, stride: int) -> list[nn.Module]:

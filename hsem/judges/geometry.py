@@ -15,7 +15,6 @@ what it reads right of held-out portraits stands in `metrics`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..files import read_tensors, replacing, save_tensors
 from ..network.models import DATA
-from ..reading import checked, refusing
+from . import stored
 
 SIDE = 64
-FOLDER = DATA / "portrait-geometry"
+FOLDER, CARD = DATA / "portrait-geometry", "geometry.json"
 
 PARTS = (
     "background", "skin", "upper_lip", "lower_lip", "mouth", "eyes", "lids", "brows", "nose",
@@ -234,19 +232,11 @@ class PortraitGeometry(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors` (half precision) and `geometry.json`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {
-            k: v.half().contiguous() if v.is_floating_point() else v.contiguous()
-            for k, v in self.state_dict().items()
-        }
-        save_tensors(folder / "model.safetensors", weights, {})
         card = {
             "widths": self.widths, "parts": PARTS, "names": NAMES,
             "spread": [round(float(s), 4) for s in self.spread], "metrics": self.metrics,
         }  # fmt: skip
-        with replacing(folder / "geometry.json") as part:
-            part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        stored.save(folder, self, CARD, card)
 
 
 def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> PortraitGeometry:
@@ -259,25 +249,14 @@ def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> Por
     OSError
         If the folder does not hold one.
     """
-    folder = Path(folder)
-    remedy = "give one with geometry.json and model.safetensors of PortraitGeometry.save"
-    with refusing(folder, "the folder of a geometric judge", remedy, OSError):
-        card = json.loads((folder / "geometry.json").read_text(encoding="utf-8"))
-        weights, _ = read_tensors(folder / "model.safetensors")
-        if (tuple(card["parts"]), tuple(card["names"])) != (PARTS, NAMES):
+
+    def build(card: dict[str, Any]) -> PortraitGeometry:
+        known = (tuple(card["parts"]), tuple(card["names"]), len(card["spread"]))
+        if known != (PARTS, NAMES, len(NAMES)):
             raise ValueError("it knows other parts or measures")
-        settings = (tuple(card["widths"]), tuple(card["spread"]), card["metrics"])
-        with torch.device("meta"):  # shapes only: a width from a stranger may ask for any memory
-            empty = PortraitGeometry(*settings).state_dict()
-        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in empty.items()}:
-            raise ValueError(f"the weights do not fit widths={card['widths']}")
-        net = PortraitGeometry(*settings)
-        floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
-        net.load_state_dict(floats)
-        for name, value in (*floats.items(), *net.named_buffers()):
-            checked(name, value, *value.shape, kinds="fib")
-        checked("spread", net.spread, len(NAMES))
-    return net.eval().requires_grad_(False).to(device, torch.float32)
+        return PortraitGeometry(tuple(card["widths"]), tuple(card["spread"]), card["metrics"])
+
+    return stored.load(folder, "the folder of a geometric judge", CARD, build, device)
 
 
 def _block(into: int, out: int) -> nn.Sequential:

@@ -162,8 +162,7 @@ class ImageClassifier:
     ) -> None:
         self.model = model.eval()
         self.processor = processor
-        classes: Mapping[int, str] = model.config.id2label
-        self.names: tuple[str, ...] = tuple(classes[j] for j in sorted(classes))
+        self.names = _names_of(model, label)
         self.output = _checked_output(output)
         self.label = label
         self._problem = _problem(model.config.problem_type, len(self.names))
@@ -198,7 +197,15 @@ class ImageClassifier:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Scores (n, k) of pictures (n, 3, H, W) in [-1, 1]."""
-        logits: Tensor = self.model(pixel_values=_pixels(self.processor, images, self.model)).logits
+        out = self.model(pixel_values=_pixels(self.processor, images, self.model))
+        logits = getattr(out, "logits", None)
+        if not isinstance(logits, Tensor) or tuple(logits.shape) != (len(images), len(self.names)):
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(
+                f"{self.label} must return logits of shape (n, {len(self.names)}), one for each of "
+                f"its classes, got {found} from {type(out).__name__}; is it an image classifier? "
+                "For several heads or maps use NetworkScorer(network, names, read=...)"
+            )
         if self.output == "logit" or self._problem == "regression":
             return logits
         multi = self._problem == "multi_label_classification"
@@ -206,6 +213,21 @@ class ImageClassifier:
 
 
 # ------------------------------------------------------------------------------------- details
+
+
+def _names_of(model: Any, label: str) -> tuple[str, ...]:
+    """The classes in the order of the logits; a config read by hand numbers them with texts."""
+    classes: Any = getattr(model.config, "id2label", None)
+    try:
+        names = {int(number): str(name) for number, name in classes.items()}
+    except (AttributeError, TypeError, ValueError):
+        names = {}
+    if not names or sorted(names) != list(range(len(names))) or len({*names.values()}) < len(names):
+        raise ValueError(
+            f"{label} must have a config whose id2label names its classes differently, from 0 on, "
+            f"got {classes!r}; set model.config.id2label = {{0: 'smile', ...}}"
+        )
+    return tuple(names[j] for j in range(len(names)))
 
 
 def _problem(said: str | None, classes: int) -> str:

@@ -31,6 +31,7 @@ from ..network.memory import Pieces
 from .prompts import CELEBA_NAMES
 
 POSE_NAMES = ("yaw", "pitch", "roll")
+BINS = 66  # of three degrees each, in Hopenet
 
 
 class Scorer(Protocol):
@@ -268,30 +269,34 @@ def pose_scorer(
 def read_attributes(out: Tensor) -> Tensor:
     """Probabilities (n, k) from k logits, or from k pairs of logits (absent, present)."""
     k = len(CELEBA_NAMES)
-    if out.numel() == len(out) * 2 * k:
+    shape = tuple(out.shape[1:]) if isinstance(out, Tensor) else None
+    if shape in ((2 * k,), (k, 2)):
         return out.reshape(len(out), k, 2).softmax(dim=2)[..., 1]
-    if tuple(out.shape) == (len(out), k):
+    if shape == (k,):
         return out.sigmoid()
+    found = type(out).__name__ if shape is None else ("n", *shape)
     raise ValueError(
-        f"a CelebA network must return (n, {2 * k}) or (n, {k}) logits, got {tuple(out.shape)}; "
-        "for other attributes use NetworkScorer(network, names)"
+        f"a CelebA network must return logits (n, {2 * k}), (n, {k}, 2) or (n, {k}), got {found}; "
+        "for other attributes or several heads use NetworkScorer(network, names, read=...)"
     )
 
 
 def read_pose(out: Tensor | Sequence[Tensor]) -> Tensor:
-    """Degrees (n, 3) from angles (n, 3), or from Hopenet's three rows of bins (n, 66).
+    """Degrees (n, 3) from angles (n, 3), or from Hopenet's three tensors of bins (n, 66).
 
     Notes
     -----
     Bin j stands for 3 j - 99 degrees; the angle is the mean of the bins under the softmax, which
     is finer than a bin.
     """
-    if isinstance(out, Tensor):
-        if out.ndim == 2 and out.shape[1] == 3:
-            return out
-        raise ValueError(f"a pose network must return (n, 3) degrees, got {tuple(out.shape)}")
-    if len(out) != 3:
-        raise ValueError(f"expected logits of yaw, pitch and roll, got {len(out)} tensors")
-    bins = torch.arange(out[0].shape[1], device=out[0].device, dtype=out[0].dtype)
+    if isinstance(out, Tensor) and out.ndim == 2 and out.shape[1] == 3:
+        return out
+    shapes = [tuple(x.shape) for x in ([out] if isinstance(out, Tensor) else out)]
+    if len(shapes) != 3 or {shape[1:] for shape in shapes} != {(BINS,)}:
+        raise ValueError(
+            f"a pose network must return degrees (n, 3), or logits (n, {BINS}) for each of yaw, "
+            f"pitch and roll, got {shapes}; for others use NetworkScorer(network, names, read=...)"
+        )
+    bins = torch.arange(BINS, device=out[0].device, dtype=out[0].dtype)
     angles = 3.0 * bins - 99.0
     return torch.stack([(logits.softmax(dim=1) * angles).sum(dim=1) for logits in out], dim=1)

@@ -58,9 +58,9 @@ def find_folder(source: str | Path) -> Path:
     if isinstance(source, str) and source == Path(source).name and source in KNOWN:
         return DATA / source  # whatever lies beside the user
     folder = Path(source).expanduser()
-    if source and folder.is_dir():
+    if source and os.path.isdir(folder):
         return folder
-    if folder.is_file():
+    if os.path.isfile(folder):
         raise OSError(_single_file(folder))
     if isinstance(source, str):
         if source.startswith(("http:", "https:")):

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Pieces:
-    """Work on pieces of a batch, which are halved where the memory of a CUDA device runs out.
+    """Work on pieces of a batch, which are halved where the memory of a GPU runs out.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ class Pieces:
         Raises
         ------
         torch.cuda.OutOfMemoryError
-            If a single entry does not fit. All other errors are passed on at once.
+            Or what else the device says, if a single entry does not fit. All other errors are
+            passed on at once.
         """
         results: list[T] = []
         start = 0
@@ -58,8 +59,8 @@ class Pieces:
             tried = which.stop - start
             try:
                 results.append(task(which))
-            except torch.cuda.OutOfMemoryError:
-                if tried == 1:
+            except RuntimeError as error:
+                if tried == 1 or not _is_full(error):
                     raise
             else:
                 start = which.stop
@@ -77,6 +78,12 @@ class Pieces:
                     stacklevel=3,
                 )
         return results
+
+
+def _is_full(error: RuntimeError) -> bool:
+    """Whether a device says that it has no memory left: its libraries have words of their own."""
+    said = ("_ALLOC_FAILED", "MPS backend out of memory")
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(x in str(error) for x in said)
 
 
 def peak_bytes(task: Callable[[], Any]) -> int:

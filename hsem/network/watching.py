@@ -23,10 +23,18 @@ HALVES = (None, "unconditional", "conditional")  # in the order of diffusers' ba
 def watched(
     unet: nn.Module | HSpaceUNet, use: Callable[[int, Tensor], Tensor | None], half: str | None
 ) -> Iterator[None]:
-    """Call `use(t, h)` after each run of the middle block; what it returns replaces h."""
+    """Call `use(t, h)` after each run of the middle block; what it returns replaces h.
+
+    Raises
+    ------
+    RuntimeError
+        At the end of the block, if the middle block never ran in it.
+    """
     if half not in HALVES:
         raise ValueError(f"half={half!r} is unknown; choose one of {HALVES}")
     net = unet.unet if isinstance(unet, HSpaceUNet) else unet
+    while not hasattr(net, "mid_block") and isinstance(getattr(net, "module", None), nn.Module):
+        net = net.module  # of DataParallel and its kind
     middle = getattr(net, "mid_block", None)
     if not isinstance(middle, nn.Module):
         raise TypeError(
@@ -34,10 +42,12 @@ def watched(
             "pipeline's network, for example pipeline.unet"
         )
     current = local()  # .t is the timestep, while the network runs in this thread
+    ran: set[str] = set()
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = kwargs["timestep"] if "timestep" in kwargs else args[1]
         current.t = _one_timestep(given)
+        ran.add("network")
         if half is not None:
             _check_doubled(kwargs["sample"] if "sample" in kwargs else args[0], half)
 
@@ -47,6 +57,7 @@ def watched(
                 "the middle block ran outside of its network, so the timestep is unknown; hooks "
                 "are for stock pipelines, with encode and decode use hsem.sample(edit=...)"
             )
+        ran.add("middle")
         return use(current.t, h)
 
     def done(*_: Any) -> None:
@@ -63,6 +74,15 @@ def watched(
     finally:
         for handle in handles:
             handle.remove()
+    if "middle" not in ran:
+        raise RuntimeError(
+            "h was never met: the network was called within the block, but it does not run its "
+            "middle block as a module; an exported or traced network cannot be watched, give the "
+            "one that it was made of"
+            if ran
+            else "h was never met: the network was not called within the block; run the pipeline "
+            "inside it, and give the network that the pipeline really uses (pipeline.unet)"
+        )
 
 
 class _AsWritten:

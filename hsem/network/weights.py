@@ -13,9 +13,10 @@ from zipfile import is_zipfile
 import diffusers
 import torch
 from diffusers import DDPMScheduler, SchedulerMixin, UNet2DModel
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
+from ..files import read_tensors
 from ..reading import absence, refuse_foreign
 from .folders import (
     STEM,
@@ -177,8 +178,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """Tensors by name; the header is checked by the library, and the format can hold no code."""
     _check_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return read_tensors(path)[0]
     except (SafetensorError, OSError, ValueError) as error:
         raise OSError(
             f"{path} is damaged, cut short, or no safetensors file ({error}); compare its size "

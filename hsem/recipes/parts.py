@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from ..diffusion.sampling import Samples, sample
-from ..files import read_tensors, save_tensors
+from ..files import make_folder, read_tensors, save_tensors
 from ..network.unet import HSpaceUNet
+from ..reading import refusing
 from ..results import cache
 
 FLOAT: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
@@ -48,9 +49,10 @@ class Parts:
         """The tensors of a part: read if they are there, else made and written."""
         path = self.folder / f"{key.replace('/', '-')}.safetensors"
         if path.is_file():
-            return read_tensors(path)[0]
+            with refusing(path, "a part of a computation", "delete it, and start again", OSError):
+                return read_tensors(path)[0]
         found = dict(make())
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         save_tensors(path, {k: v.cpu().clone().contiguous() for k, v in found.items()}, {})
         return found
 

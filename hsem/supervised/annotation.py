@@ -27,11 +27,11 @@ from ..counts import whole_number
 from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import provenance_of
-from ..files import check_writable, replacing
+from ..files import check_writable, save_arrays
 from ..frozen import Frozen
 from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
 from ..network.unet import HSpaceUNet
-from ..reading import checked, read_arrays, refusing
+from ..reading import check_file, checked, read_arrays, refusing
 
 FORMAT = "hsem-annotation/1"
 
@@ -90,21 +90,19 @@ class Annotation:
     def save(self, path: str | Path) -> None:
         """Write an npz file; a reader of an older state never sees half of a new one."""
         about = {"eta": self.eta, "timesteps": self.timesteps, "provenance": dict(self.provenance)}
-        with replacing(path) as part, part.open("wb") as file:
-            np.savez(
-                file,
-                format=np.array(FORMAT),
-                seeds=np.array(self.seeds, dtype=np.int64),
-                scores=self.scores.cpu().numpy(),
-                names=np.array(self.names),
-                about=np.array(json.dumps(about)),
-            )
+        save_arrays(
+            path,
+            format=np.array(FORMAT),
+            seeds=np.array(self.seeds, dtype=np.int64),
+            scores=self.scores.cpu().numpy(),
+            names=np.array(self.names),
+            about=np.array(json.dumps(about)),
+        )
 
     @classmethod
     def load(cls, path: str | Path, model: HSpaceUNet | None = None) -> Annotation:
         """Read a table; with `model`, refuse one that was made with other weights."""
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no annotation at {str(path)!r}")
+        check_file(path, "annotation")
         with refusing(path, "an annotation", "make it again", ValueError):
             (tag,) = read_arrays(path, "format")
             if str(tag) != FORMAT:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..reading import checked, read_arrays, refusing
+from ..reading import check_file, checked, read_arrays, refusing
 
 REGIONS = Path(__file__).parents[1] / "data" / "portraits-64" / "regions.npz"
 
@@ -171,11 +171,8 @@ def region_names() -> tuple[str, ...]:
 
 @cache
 def _regions(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"the table of face regions, {path.name}, is not in {path.parent}; this copy of hsem "
-            "came without it: install it again, or draw the region with ellipse or polygon"
-        )
+    remedy = "install hsem again, or draw the region with ellipse or polygon"
+    check_file(path, "table of face regions", remedy)
     with refusing(path, "the table of face regions", "install hsem again", OSError):
         names, shares = read_arrays(path, "names", "shares")
         checked("names", names, None, kinds="U")

@@ -20,7 +20,7 @@ from ..counts import whole_number
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import Direction
 from ..files import read_tensors, save_tensors
-from ..reading import checked, refusing
+from ..reading import check_file, checked, refusing
 from .alignment import Alignment, align_components, score_correlations
 from .estimator import Estimator, NotFitted
 from .incremental import IncrementalPCA
@@ -329,8 +329,7 @@ class HSpacePCA(Estimator):
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> HSpacePCA:
         """Read a file written by `save`; the components go to `device`."""
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no PCA file at {str(path)!r}")
+        check_file(path, "PCA file")
         with refusing(path, "a PCA", "save it, or harvest, again", ValueError):
             tensors, meta = read_tensors(path)
             if meta.get("format") != FORMAT:

@@ -124,7 +124,9 @@ def _explained() -> Iterator[None]:
     """One clear error for a graph that throws away what it needs again."""
     try:
         yield
-    except CheckpointError as error:
+    except (CheckpointError, RuntimeError) as error:
+        if not isinstance(error, CheckpointError) and "torch.utils.checkpoint" not in str(error):
+            raise
         raise ValueError(
             "f runs with gradient checkpointing, which computes parts of f again outside of the "
             "settings it needs here; switch it off, for example with "

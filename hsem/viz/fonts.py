@@ -1,14 +1,15 @@
-"""Fonts for labels: matplotlib's own, or one of this machine for letters that it lacks."""
+"""Fonts for labels: matplotlib's own, or those of this machine for letters that it lacks."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from warnings import warn
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 
 
 def font(text: str, size: int) -> ImageFont.FreeTypeFont:
@@ -16,9 +17,50 @@ def font(text: str, size: int) -> ImageFont.FreeTypeFont:
     return _opened(_best(text)[0], size)
 
 
+def pieces(text: str, size: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
+    """A text, cut where another font has to help out: some of other scripts have no digits."""
+    main, missing = _best(text)
+    if not missing:
+        return [(text, _opened(main, size))]
+    spare = font("".join(sorted(missing)), size)
+    runs = groupby(text, key=missing.__contains__)
+    return [("".join(run), spare if helped else _opened(main, size)) for helped, run in runs]
+
+
+def width_of(text: str, size: int) -> int:
+    """Pixels that the longest line of a text takes."""
+    lines = (pieces(line, size) for line in text.split("\n"))
+    return round(max(sum(letters.getlength(part) for part, letters in line) for line in lines))
+
+
+def height_of(texts: Iterable[str], size: int) -> int:
+    """Pixels that a line takes; fonts of other scripts are taller."""
+    used = (letters for text in ("", *texts) for _, letters in pieces(text, size))
+    return int(max(letters.getbbox("Ág")[3] for letters in used))
+
+
+def write(
+    pen: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int,
+    fill: tuple[int, ...], anchor: str,
+) -> None:  # fmt: skip
+    """Draw lines of text: "ma" hangs them centred below `at`, "rm" ends them to its left."""
+    if len(pieces(text, size)) == 1:
+        pen.multiline_text(
+            at, text, fill, font(text, size), anchor, spacing=size // 4, align="center"
+        )
+        return
+    lines, step = text.split("\n"), height_of([text], size) + size // 4
+    y = at[1] + (0 if anchor[1] == "a" else -step * len(lines) / 2)
+    for k, line in enumerate(lines):
+        x = at[0] - width_of(line, size) / (1 if anchor[0] == "r" else 2)
+        for part, letters in pieces(line, size):
+            pen.text((x, y + k * step + size), part, fill, letters, anchor="ls")
+            x += letters.getlength(part)
+
+
 def warn_of_missing(texts: Iterable[str], stacklevel: int) -> None:
     """One warning with all characters that will be drawn as empty boxes."""
-    missing = sorted({c for text in texts for c in _best(text)[1]})
+    missing = sorted({c for text in texts for c in _best("".join(sorted(_best(text)[1])))[1]})
     if missing:
         names = ", ".join(f"{c} (U+{ord(c):04X})" for c in missing[:10])
         warn(

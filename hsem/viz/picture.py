@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..files import replacing
-from .fonts import font, warn_of_missing
+from .fonts import height_of, warn_of_missing, width_of, write
 
 # Grey that can be read on white and on the dark theme (contrast 4.5 and 4.1): labels are drawn
 # on a transparent ground so that one picture serves both.
@@ -24,6 +24,7 @@ INK = (118, 118, 118, 255)
 GAP = 2  # pixels between images
 CELL = 128  # an image smaller than this is shown enlarged, in CSS pixels
 NUMBERED = "application/vnd.hsem.numbered+json"  # read by book/_tools/figures.py
+LONGEST = 200  # characters of a label
 PAGE = 720  # width of a page of the book in CSS pixels; wider pictures are shown shrunk
 
 
@@ -121,6 +122,7 @@ def sheet(
     """
     n, h, w = images.shape[:3]
     rows = -(-n // cols)
+    labels, col_labels, row_labels = map(_checked_lines, (labels, col_labels, row_labels))
     for name, texts, expected in (
         ("labels", labels, n),
         ("col_labels", col_labels, cols),
@@ -134,20 +136,12 @@ def sheet(
     # letters of 13 CSS pixels after a wide sheet was shrunk to the page
     shrink = max(1.0, cols * (width or w) / PAGE)
     size = max(8, round(13 * shrink * w / (width or w)))
-    pen = ImageDraw.Draw(Image.new("RGBA", (1, 1)))
-
-    def extent(text: str, size: int) -> tuple[int, int]:
-        left, _, right, bottom = pen.multiline_textbbox((0, 0), text, font=font(text, size))
-        return int(right - left), int(bottom)
-
-    # fonts of other scripts are taller
-    heights = [pen.textbbox((0, 0), "Ág", font=font(t, size))[3] for t in ("", *written)]
-    line = int(max(heights)) + size // 4
+    line = height_of(written, size) + size // 4
 
     def depth(texts: Sequence[str] | None) -> int:
         return line * max(t.count("\n") + 1 for t in texts) if texts else 0
 
-    left = max(extent(t, size)[0] for t in row_labels) + size // 2 if row_labels else 0
+    left = max(width_of(t, size) for t in row_labels) + size // 2 if row_labels else 0
     top, below = depth(col_labels), depth(labels)
     step_x, step_y = w + GAP * zoom, h + below + GAP * zoom
     canvas = Image.new(
@@ -155,19 +149,11 @@ def sheet(
     )
     pen = ImageDraw.Draw(canvas)
 
-    def write(text: str, x: float, y: float, room: int, anchor: str) -> None:
+    def fitted(text: str, x: float, y: float, room: int, anchor: str) -> None:
         fitting = size
-        while fitting > size // 2 and extent(text, fitting)[0] > room:
+        while fitting > size // 2 and width_of(text, fitting) > room:
             fitting -= 1
-        pen.multiline_text(
-            (x, y),
-            text,
-            INK,
-            font=font(text, fitting),
-            anchor=anchor,
-            align="center",
-            spacing=size // 4,
-        )
+        write(pen, (x, y), text, fitting, INK, anchor)
 
     # Not bicubic: it draws edges brighter and darker than either side, which no pixel was.
     kernel = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
@@ -175,12 +161,23 @@ def sheet(
         x, y = left + i % cols * step_x, top + i // cols * step_y
         canvas.paste(Image.fromarray(image).resize((w, h), kernel), (x, y))
         if labels:
-            write(labels[i], x + w / 2, y + h + size // 8, step_x, "ma")
+            fitted(labels[i], x + w / 2, y + h + size // 8, step_x, "ma")
     for j, text in enumerate(col_labels or ()):
-        write(text, left + j * step_x + w / 2, 0, step_x, "ma")
+        fitted(text, left + j * step_x + w / 2, 0, step_x, "ma")
     for r, text in enumerate(row_labels or ()):
-        write(text, left - size // 2, top + r * step_y + h / 2, left, "rm")
+        fitted(text, left - size // 2, top + r * step_y + h / 2, left, "rm")
     return canvas
+
+
+def _checked_lines(texts: Sequence[str] | None) -> list[str] | None:
+    """Labels with one kind of line break, if they are short enough to be drawn."""
+    for text in texts or ():
+        if len(text) > LONGEST:
+            raise ValueError(
+                f"a label must have at most {LONGEST} characters, got {len(text)} in "
+                f"{text[:20]!r}...; say more in the caption"
+            )
+    return None if texts is None else ["\n".join(text.splitlines()) for text in texts]
 
 
 def encode(image: Image.Image, fmt: str, **options: Any) -> str:

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from hsem.files import save_arrays
+
 from ..renderer.factors import LABELS, Portrait, labels
 from ..renderer.studio import Studio
 from .draw import INTERNAL, SIZE, add_folders
@@ -163,7 +165,7 @@ def main() -> None:
         save(draw_sweeps(studio), args.out)
         return
     table = draw_expressions(studio, args.people, tuple(args.intensities))
-    np.savez_compressed(args.out, **table)  # type: ignore[arg-type]
+    save_arrays(args.out, packed=True, **table)
 
 
 if __name__ == "__main__":

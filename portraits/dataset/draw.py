@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from hsem.files import save_arrays
+
 from ..renderer.factors import LABELS, labels
 from ..renderer.studio import Studio
 from .sampler import sample
@@ -50,23 +52,21 @@ def shards(out: Path, split: str, total: int) -> Iterator[Shard]:
 
 
 def draw_shard(studio: Studio, shard: Shard) -> None:
-    """Draw and save one shard; a half-written one never has the final name."""
+    """Draw and save one shard, whole or not at all."""
     images = np.zeros((shard.length, SIZE, SIZE, 3), np.uint8)
     values = np.zeros((shard.length, len(LABELS)), np.float32)
     for k in range(shard.length):
         portrait = sample(np.random.default_rng([SEEDS[shard.split], shard.first + k]))
         images[k] = studio.render(portrait, SIZE)
         values[k] = labels(portrait)
-    part = shard.path.with_suffix(".part.npz")
-    np.savez(part, images=images, labels=values, names=np.array(LABELS))
-    part.rename(shard.path)
+    save_arrays(shard.path, images=images, labels=values, names=np.array(LABELS))
 
 
 def save_subset(data: Path, path: Path, count: int = IN_THE_PACKAGE) -> None:
     """The first held-out portraits, as the package ships them."""
     with np.load(data / "held_000000.npz") as shard:
         images, values = shard["images"][:count], shard["labels"][:count]
-    np.savez_compressed(path, images=images, labels=values, names=np.array(LABELS))
+    save_arrays(path, packed=True, images=images, labels=values, names=np.array(LABELS))
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:

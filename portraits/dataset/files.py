@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from hsem.files import save_arrays
 
 SIDE, ACROSS = 64, 32  # pixels of a picture, pictures in a row of a mosaic
 
@@ -86,9 +87,7 @@ def pack(data: Path, out: Path, split: str, quality: int, count: int | None = No
         else:
             picture.save(buffer, "AVIF", quality=quality, subsampling="4:4:4", speed=6)
         content[f"m{first:06d}"] = np.frombuffer(buffer.getvalue(), np.uint8)
-    part = out.with_suffix(".part.npz")
-    np.savez(part, **content)
-    os.replace(part, out)
+    save_arrays(out, **content)
     return len(images)
 
 

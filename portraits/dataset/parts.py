@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from hsem.files import save_arrays
 from hsem.judges.geometry import PARTS
 
 from ..renderer import studio as renderer
@@ -106,9 +107,7 @@ def _draw(shard: Shard) -> int:
     assert _draughtsman is not None
     numbers = range(shard.first, shard.first + shard.length)
     people = [p for number in numbers for p in portraits(shard.split, number)]
-    part = shard.path.with_name(f".{shard.path.name}")  # which no reader takes for a shard
-    np.savez_compressed(part, allow_pickle=False, **_draughtsman.draw(people))
-    part.rename(shard.path)
+    save_arrays(shard.path, packed=True, **_draughtsman.draw(people))
     return shard.length
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from hsem.files import save_arrays
+
 from ..renderer.factors import Portrait
 from ..renderer.studio import PARTS, Studio
 from .draw import INTERNAL, SEEDS, SIZE, add_folders
@@ -114,7 +116,7 @@ def main() -> None:
     args = parser.parse_args()
     table = shares(Studio(args.assets, args.anny, INTERNAL, labels=True), args.count)
     bytes_ = np.stack([np.round(share * 255) for share in table.values()]).astype(np.uint8)
-    np.savez_compressed(args.out, names=np.array(list(table)), shares=bytes_)
+    save_arrays(args.out, packed=True, names=np.array(list(table)), shares=bytes_)
     if args.picture:
         with np.load(HELD_OUT) as held_out:
             save(overlay(table, held_out["images"].mean(0)), args.picture)

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import hsem
+from hsem.files import check_writable, replacing
 
 from ..train.checkpoint import read_checkpoint, under
 from ..train.classifier import MIRRORED, TARGETS, load_targets
@@ -290,12 +291,14 @@ def main() -> None:
     p.add_argument("--only", choices=("swap",), default="", help="the quickest of the three")
     p.add_argument("runs", type=Path, nargs="+")
     args = p.parse_args()
+    check_writable(args.out, "out")
     levels = sorted({read_checkpoint(run)[1]["level"] for run in args.runs})
     data = {level: prepared(args.data, level) for level in levels}
     rows = [
         compare(r, data, args.pairs, args.people, args.only) for r in tqdm(args.runs, desc="runs")
     ]
-    args.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    with replacing(args.out, "out") as part:
+        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(as_markdown(rows))
 
 

@@ -18,22 +18,20 @@ neighbours, steps and eta). Five questions, each with the answer that real data 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
-import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 import hsem
-from hsem.files import read_tensors, save_tensors
+from hsem.files import replacing
 from hsem.network.models import DATA
+from hsem.recipes.parts import Parts
 
 from ..train.data import load_images
 from .measures import (
@@ -61,34 +59,23 @@ TARGETS = (
 
 
 def draw(
-    model: hsem.HSpaceUNet, n: int, steps: int, eta: float, keep: Path | None = None
+    parts: Parts, model: hsem.HSpaceUNet, n: int, steps: int, eta: float
 ) -> tuple[Tensor, float]:
     """n samples, rounded as in a file, and the seconds that they took.
 
-    A hundred at a time are kept in the folder `keep`, under a name that tells the weights and the
-    settings, and read from there when the work was killed and begins again.
+    A hundred at a time are kept (see `Parts`), so that work that was killed goes on where it was.
     """
-    chunks, seconds = [], 0.0
-    for k in tqdm(range(0, n, 100), desc=model.name):
-        seeds = range(FIRST_SEED + k, FIRST_SEED + min(k + 100, n))
-        facts = [model.fingerprint, model.dtype, model.device.type, torch.__version__, steps, eta]
-        mark = hashlib.sha256(repr([*map(str, facts), *seeds]).encode()).hexdigest()[:16]
-        part = None if keep is None else keep / f"{mark}.safetensors"
-        if part is not None and part.is_file():
-            found = read_tensors(part)[0]
-        else:
-            start = time.time()
-            run = hsem.sample(
-                model, seeds, steps=steps, eta=eta, record=(), batch_size=50, progress=False
-            )
-            spent = torch.tensor(time.time() - start, dtype=torch.float64)
-            found = {"images": quantise(run.images), "seconds": spent}
-            if part is not None:
-                part.parent.mkdir(parents=True, exist_ok=True)
-                save_tensors(part, found, {})
-        chunks.append(found["images"])
-        seconds += float(found["seconds"])
-    return torch.cat(chunks), seconds
+
+    def some(seeds: Sequence[int]) -> dict[str, Tensor]:
+        start = time.time()
+        run = hsem.sample(
+            model, seeds, steps=steps, eta=eta, record=(), batch_size=50, progress=False
+        )
+        spent = torch.tensor([time.time() - start], dtype=torch.float64)
+        return {"images": quantise(run.images), "seconds": spent}
+
+    found = parts.over("images", range(FIRST_SEED, FIRST_SEED + n), some)
+    return found["images"], float(found["seconds"].sum())
 
 
 def measure(fake: Tensor, real: Tensor, train: Tensor) -> dict[str, Any]:
@@ -140,17 +127,16 @@ def pictures(model: hsem.HSpaceUNet, fake: Tensor, train: Tensor, out: Path) -> 
 
 
 def evaluate(
-    name: str, data: Path, n: int, steps: int, eta: float, out: Path | None,
-    keep: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    name: str, data: Path, n: int, steps: int, eta: float, out: Path | None
+) -> dict[str, Any]:
     """Sample, measure, and write the numbers beside the weights; pictures into `out`, if given.
 
-    Samples are kept in `keep` (by default a folder of `data`) until the numbers are written, so
-    that after a kill the next run goes on where it was, with the same numbers.
+    Samples are kept until the numbers are written, so that after a kill the next run goes on where
+    it was, with the same numbers.
     """
     model = hsem.load(name, dtype=hsem.fast_dtype())
-    keep = data / "evaluation.parts" if keep is None else keep
-    fake, seconds = draw(model, n, steps, eta, keep)
+    parts = Parts("evaluation", model, steps=steps, eta=eta)
+    fake, seconds = draw(parts, model, n, steps, eta)
     real, train = (to_unit(load_images(data, split)) for split in ("held", "train"))
     metrics = {
         "date": time.strftime("%Y-%m-%d"),
@@ -167,12 +153,11 @@ def evaluate(
         "torch_threads": torch.get_num_threads(),
     }
     folder = DATA / name if (DATA / name).is_dir() else Path(name)
-    part = folder / "evaluation.json.part"
-    part.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, folder / "evaluation.json")
+    with replacing(folder / "evaluation.json") as part:
+        part.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     if out is not None:
         pictures(model, fake, train, out)
-    shutil.rmtree(keep, ignore_errors=True)
+    parts.clear()
     return metrics
 
 

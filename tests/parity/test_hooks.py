@@ -131,9 +131,9 @@ def test_hooks_come_off_whatever_happens(
 
 
 def test_complaints(model: hsem.HSpaceUNet, pipeline: DDIMPipeline) -> None:
-    with pytest.raises(RuntimeError, match="never fired"), hsem.record_h(model):
+    with pytest.raises(RuntimeError, match="h was never met"), hsem.record_h(model):
         pass
-    with pytest.raises(RuntimeError, match="never fired"):
+    with pytest.raises(RuntimeError, match="h was never met"):
         with hsem.edit_h(model, hsem.add(push(model))):
             pass
     with pytest.raises(ValueError, match="timesteps is needed"):

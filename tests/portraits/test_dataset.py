@@ -1,8 +1,11 @@
 """Shards that go on where they stopped, in the format training reads; the table of the card."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import hsem.files
 from portraits.dataset import draw as dataset
 from portraits.dataset import files
 from portraits.dataset.correlations import strongest
@@ -38,9 +41,24 @@ def test_shards_cover_everything_once(tmp_path):
 
 def test_what_is_there_is_kept(folder):
     assert not list(shards(folder, "train", 10))
-    assert not list(folder.glob("*.part.npz"))
+    assert len(list(folder.iterdir())) == 4
     (folder / "train_000004.npz").unlink()
     assert [s.first for s in shards(folder, "train", 10)] == [4]
+
+
+def test_what_a_killed_writer_leaves_is_no_shard(folder, monkeypatch):
+    """A kill while a file is written: its half must not match train_*.npz."""
+    before = read_labels(folder)
+    monkeypatch.setattr(hsem.files.os, "replace", lambda *a: (_ for _ in ()).throw(SystemExit))
+    monkeypatch.setattr(Path, "unlink", lambda *a, **k: None)  # it is gone
+    for write in (
+        lambda: draw_shard(PlainStudio(), Shard("train", 12, 4, folder / "train_000012.npz")),
+        lambda: pack(folder, folder / "train_q95.npz", "train", 101),
+    ):
+        with pytest.raises(SystemExit):
+            write()
+    assert len(list(folder.glob(".train_*.part"))) == 2  # control: they are there
+    np.testing.assert_array_equal(read_labels(folder), before)
 
 
 def test_each_portrait_depends_on_its_own_number(folder):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import hsem
+from hsem.recipes.parts import Parts
 from portraits.evaluate.measures import (
     frechet_distance,
     kolmogorov_smirnov,
@@ -82,17 +83,18 @@ from portraits.evaluate import samples
 out, last = Path(sys.argv[1]), int(sys.argv[2])
 import hsem, torch
 model = hsem.tiny_unet()
+from hsem.recipes import parts
 samples.hsem.load = lambda *a, **k: model
 samples.load_images = lambda folder, split: torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
 samples.measure = lambda fake, real, train: {"sum": fake.double().sum().item(), "n": len(fake)}
-count, save = 0, samples.save_tensors
+count, save = 0, parts.save_tensors
 def counted(*args):
     global count
     count += 1
     if count == last:
         os.kill(os.getpid(), signal.SIGKILL)
     save(*args)
-samples.save_tensors = counted
+parts.save_tensors = counted
 samples.evaluate(str(out), out, 250, 2, 1.0, None)
 print(count)
 """
@@ -103,28 +105,39 @@ def evaluate(out: Path, last: int) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", RUNNER, str(out), str(last)]
     env = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    env["HSEM_CACHE"] = str(out.parent / "cache")
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.slow
 def test_killed_and_started_again(tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
     assert evaluate(whole, 0).stdout.strip() == "3"
+    assert not list(cache.rglob("*.safetensors"))  # tidied
+    of_others = Parts("evaluation", hsem.tiny_unet(1), steps=2, eta=1.0)
+    of_others.folder = cache / "parts" / of_others.folder.name
+    of_others("images/0", lambda: torch.zeros(1))
     assert [evaluate(broken, 2).returncode for _ in range(2)] == [-signal.SIGKILL] * 2
-    assert len(list(broken.rglob("*.safetensors"))) == 2 and not list(broken.rglob("*.json"))
+    assert len(list(cache.rglob("*.safetensors"))) == 3 and not list(broken.rglob("*.json"))
     assert evaluate(broken, 0).stdout.strip() == "1"  # only what was missing
     one, two = (json.loads((f / "evaluation.json").read_text()) for f in (whole, broken))
     passing = {"date", "seconds_for_the_samples"}
     assert {k: v for k, v in one.items() if k not in passing} == {
         k: v for k, v in two.items() if k not in passing
     }
-    assert not list(broken.rglob("*.parts"))
+    assert [p.parent for p in cache.rglob("*.safetensors")] == [of_others.folder]
 
 
-def test_samples_of_other_settings_are_not_taken(tmp_path: Path) -> None:
+def test_samples_of_other_settings_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HSEM_CACHE", str(tmp_path))
     model = hsem.tiny_unet()
-    first, _ = draw(model, 3, 2, 0.0, tmp_path)
-    assert torch.equal(draw(model, 3, 2, 0.0, tmp_path)[0], first)
-    other = draw(model, 3, 3, 0.0, tmp_path)[0]
-    assert torch.equal(other, draw(model, 3, 3, 0.0)[0]) and not torch.equal(other, first)
-    assert len(list(tmp_path.iterdir())) == 2
+
+    def drawn(steps: int) -> torch.Tensor:
+        return draw(Parts("evaluation", model, steps=steps), model, 3, steps, 0.0)[0]
+
+    first = drawn(2)
+    assert torch.equal(drawn(2), first)
+    assert not torch.equal(drawn(3), first)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2

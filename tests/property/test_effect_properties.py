@@ -41,7 +41,7 @@ def test_a_slider_moves_in_the_direction_of_its_sign(lower: float, upper: float)
     back = attribute_curve(
         MODEL, MODEL.last_step(2, -upper, -lower), HALVES, (-1, 0, 1), range(3), progress=False
     )
-    assert curve.is_monotone("upper") and not back.is_monotone("upper")
+    assert (curve.mean("upper").diff() > 0).all() and (back.mean("upper").diff() < 0).all()
     close(curve.scores, back.scores.flip(0))
 
 

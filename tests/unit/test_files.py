@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 import hsem
-from hsem import classifier, files, results
+from hsem import classifier, datasets, files, geometry, results
+from hsem.photos import read_expressions, read_photo
 from hsem.viz.picture import Picture
 
 MODEL = hsem.tiny_unet(0)
@@ -62,47 +62,54 @@ def saver(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[...,
     return SAVERS[request.param], tmp_path / request.param
 
 
-class MappedFile:
-    """`safe_open` as it was below safetensors 0.8: tensors are windows on the file itself."""
-
-    def __init__(self, path: str | Path, framework: str) -> None:
-        size = int.from_bytes(Path(path).read_bytes()[:8], "little")
-        self.header = json.loads(Path(path).read_bytes()[8 : 8 + size])
-        total = os.path.getsize(path)
-        self.bytes = torch.from_file(str(path), shared=True, size=total, dtype=torch.uint8)
-        self.bytes = self.bytes[8 + size :]
-
-    def __enter__(self) -> MappedFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def keys(self) -> list[str]:
-        return [key for key in self.header if key != "__metadata__"]
-
-    def metadata(self) -> dict[str, str]:
-        return self.header["__metadata__"]
-
-    def get_tensor(self, key: str) -> Tensor:
-        start, stop = self.header[key]["data_offsets"]
-        assert self.header[key]["dtype"] == "F32"
-        flat = self.bytes[start:stop].view(torch.float32)
-        return flat.reshape(self.header[key]["shape"])
-
-
-def test_what_was_loaded_does_not_change_with_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files, "safe_open", MappedFile)
+def test_what_was_loaded_does_not_change_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "d"
     direction(1.0).save(path)
-    loaded, mapped = hsem.Direction.load(path), MappedFile(path, "pt").get_tensor("delta_h")
+    loaded, size = hsem.Direction.load(path), path.stat().st_size
+    mapped = torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)[-4:]
     with path.open("rb+") as file:  # somebody writes into the file
         file.seek(-4, os.SEEK_END)
         file.write(b"\0\0\0\0")
     assert bool((loaded.delta_h == 1).all())
-    assert mapped.flatten()[-1] == 0  # control: a window on the file does change
+    assert mapped.tolist() == [0] * 4  # control: a window on the file does change
+
+
+READING = """
+import sys, time
+import hsem
+start, found = time.time(), [0, 0]
+print("ready", flush=True)
+while time.time() - start < 3:
+    try:
+        hsem.Direction.load(sys.argv[1])
+        found[0] += 1
+    except ValueError:
+        found[1] += 1
+print(*found)
+"""
+MAPPING = """
+import os, sys
+from safetensors import safe_open
+with safe_open(sys.argv[1], framework="pt") as file:
+    os.truncate(sys.argv[1], 4096)
+    file.get_tensor("delta_h").sum()
+"""
+
+
+def test_a_file_that_others_shorten_while_it_is_read(tmp_path: Path) -> None:
+    """As cp and rsync do."""
+    path = tmp_path / "d"
+    hsem.Direction(torch.randn(20, 192, 8, 8), MODEL.schedule(20).timesteps).save(path)
+    whole = path.read_bytes()
+    command = [sys.executable, "-c", READING, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None and reader.stdout.readline() == "ready\n"
+        while reader.poll() is None:
+            path.write_bytes(whole)
+        counts = [int(n) for n in reader.stdout.read().split()]
+    assert reader.returncode == 0 and min(counts) > 0
+    command = [sys.executable, "-c", MAPPING, str(path)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGBUS  # control
 
 
 def test_saving_never_writes_into_the_old_file(saver: tuple[Callable[..., Any], Path]) -> None:
@@ -269,3 +276,60 @@ def test_two_writers_and_a_kill_never_leave_half_a_file(tmp_path: Path) -> None:
             each.kill()
             each.wait()
     assert hsem.Direction.load(path).delta_h.unique().tolist() in ([1.0], [2.0])
+
+
+# ----------------------------------------------------------------------- names no system could have
+
+NAMES = {
+    "null": "a\0b.npz",
+    "long": "n" * 300,
+    "long folder": "n" * 300 + "/a.npz",
+    "deep": "d/" * 2500 + "a.npz",
+    "under a file": "file/a.npz",
+    "loop": "loop/a.npz",
+    "pipe": "pipe",
+}
+READERS: dict[str, Callable[[str], Any]] = {
+    "direction": hsem.Direction.load, "pca": hsem.HSpacePCA.load, "table": hsem.Annotation.load,
+    "results": lambda p: results.load(f"./{p}.safetensors"), "model": lambda p: hsem.load(Path(p)),
+    "classifier": classifier.load, "geometry": geometry.load, "photo": read_photo,
+    "folder": read_expressions, "portraits": datasets.portraits,
+}  # fmt: skip
+WRITERS = {
+    **SAVERS,
+    "x.safetensors": lambda i, path: SAVERS["x.safetensors"](i, f"./{path}.safetensors"),
+    "x.png": lambda i, path: SAVERS["x.png"](i, f"{path}.png"),
+    "classifier": lambda i, path: classifier.load().save(path),
+    "geometry": lambda i, path: geometry.load().save(path),
+    "harvest": lambda i, path: hsem.harvest(MODEL, [0], checkpoint=path),
+}
+del WRITERS["x.jpg"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_no_file_can_have(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is refused at once, naming the place and saying more than the system does."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
+    os.mkfifo("pipe")
+    said = repr(NAMES[name].split("/")[0])[1:-1][:60]  # of what is made first
+    for what, read in READERS.items():
+        with pytest.raises(OSError) as caught:
+            read(NAMES[name])
+        assert said in str(caught.value) and not str(caught.value).startswith("[Errno"), what
+    for what, write in WRITERS.items():
+        if name == "pipe" and what in ("x.safetensors", "x.png"):  # which add an ending
+            continue
+        with pytest.raises(OSError) as caught:
+            write(0, NAMES[name])  # type: ignore[arg-type]
+        assert said in str(caught.value), what
+        assert any(word in str(caught.value) for word in ("another", "give", "make it")), what
+    assert sorted(os.listdir()) == ["file", "loop", "pipe"]
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(ValueError, match="name must be that of a file"):
+        results.save("", MODEL, {"n": torch.ones(1)})

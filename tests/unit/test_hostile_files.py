@@ -24,8 +24,10 @@ from safetensors.torch import save_file
 
 import hsem
 from hsem import classifier, datasets, geometry, results
+from hsem.files import save_tensors
 from hsem.judges.classifier import Attribute, PortraitClassifier
 from hsem.photos import read_photo
+from hsem.recipes.parts import Parts
 from hsem.unsupervised import masks
 
 MODEL = hsem.tiny_unet(0)
@@ -75,6 +77,16 @@ def make_expressions(path: Path) -> None:
     np.savez(path, **arrays, intensity=np.array([0.0, 1.0], np.float32))
 
 
+def make_part(path: Path) -> None:
+    save_tensors(path, {"value": torch.ones(4)}, {})
+
+
+def read_part(path: Path) -> Any:
+    parts = Parts("x", MODEL)
+    parts.folder = path.parent
+    return parts(path.stem, lambda: torch.zeros(4))
+
+
 def make_regions(path: Path) -> None:
     np.savez(path, names=np.array(["mouth"]), shares=np.full((1, 4, 4), 255, np.uint8))
 
@@ -89,6 +101,7 @@ class Reader(NamedTuple):
 READERS = {
     "direction": Reader(make_direction, hsem.Direction.load, "d.safetensors"),
     "results": Reader(make_results, results.load, "r.safetensors", frozenset({"tensor/n"})),
+    "part": Reader(make_part, read_part, "x.safetensors", frozenset({"value"})),
     "pca": Reader(make_pca, hsem.HSpacePCA.load, "p.safetensors"),
     "classifier": Reader(make_classifier, lambda p: classifier.load(p.parent), "model.safetensors"),
     "geometry": Reader(make_geometry, lambda p: geometry.load(p.parent), "model.safetensors"),

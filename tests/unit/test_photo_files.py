@@ -174,6 +174,34 @@ def test_a_damaged_file_is_an_oserror_with_its_name(tmp_path, name):
         read_photo(tmp_path / name)
 
 
+def test_a_program_in_place_of_a_picture_is_not_run(tmp_path, monkeypatch):
+    """Pillow hands PostScript to Ghostscript, whatever the ending of the file's name."""
+    run = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **k: run.append(a))
+    box = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+    (tmp_path / "a.png").write_bytes(box)
+    with pytest.raises(OSError, match=r"a\.png.*PostScript is a program; save it as PNG"):
+        read_photo(tmp_path / "a.png")
+    assert not run
+    with Image.open(tmp_path / "a.png") as file, pytest.raises(Exception):  # noqa: B017
+        file.load()
+    assert run  # control
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "ppm", "tif"])
+def test_a_file_that_others_shorten_is_not_mapped(tmp_path, suffix, monkeypatch):
+    """Of a name, Pillow maps plain pixels, and the process dies when the file gets shorter."""
+    path = tmp_path / f"a.{suffix}"
+    Image.new("L", (64, 64), 99).save(path)
+    mapped = []
+    real = Image.core.map_buffer
+    monkeypatch.setattr("PIL.Image.core.map_buffer", lambda *a: mapped.append(a) or real(*a))
+    read_photo(path, 8)
+    assert not mapped
+    Image.open(path).load()
+    assert mapped or suffix == "bmp"  # control
+
+
 @pytest.mark.parametrize("kind", [SyntaxError, struct.error, EOFError, KeyError, IndexError])
 def test_so_it_is_whatever_the_decoder_raises(tmp_path, monkeypatch, kind):
     """Which error a broken chunk of PNG gives differs between versions of Pillow."""
@@ -361,16 +389,43 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+W, H = 6000, 4000
+LARGE = {  # a file, its mode, and the bytes a pixel that reading it may take
+    "grey and wide.jpg": ("L", (10 * W, H // 10), 4),
+    "colour.jpg": ("RGB", (W, H), 4),
+    "of 48 megapixels.jpg": ("RGB", (2 * W, H), 4),
+    "palette.png": ("P", (W, H), 5),
+    "turned.jpg": ("RGB", (W, H), 8),
+    "four inks.jpg": ("CMYK", (W, H), 8),
+    "deep.png": ("I;16", (W, H), 8),
+    "see-through.png": ("RGBA", (W, H), 9),
+    "grey and see-through.png": ("LA", (W, H), 13),
+}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kB on Linux")
-@pytest.mark.parametrize("pixels", [(6000, 4000), (8000, 6000)])
-def test_large_photos_take_memory_by_their_own_size_only(tmp_path, pixels):
+@pytest.mark.parametrize("name", LARGE)
+def test_large_photos_take_memory_by_their_own_size_only(tmp_path, name):
     """24 megapixels took 5.9 GB and 48 took 10.8; of the picture itself, Pillow makes 4 bytes each.
 
     The eyes are as far apart as can be: then the result shows more than the file holds.
     """
-    w, h = pixels
-    Image.new("L", pixels, 128).convert("RGB").save(tmp_path / "large.jpg")
+    mode, (w, h), each = LARGE[name]
+    turned = Image.Exif()
+    turned[0x112] = 6 if name == "turned.jpg" else 1
+    picture = Image.new("L" if mode == "P" else mode, (w, h), 128 if len(mode) < 2 else None)
+    picture.convert(mode).save(tmp_path / name, exif=turned)
+    if name == "turned.jpg":
+        w, h = h, w
     eyes = f"((10, 10), ({w - 10}, {h - 10}))"
-    command = [sys.executable, "-c", PEAK, str(tmp_path / "large.jpg"), eyes]
+    command = [sys.executable, "-c", PEAK, str(tmp_path / name), eyes]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(done.stdout) * 1024 < 8 * w * h + 100e6
+    assert int(done.stdout) * 1024 < each * w * h + 100e6
+
+
+def test_a_result_beyond_all_models_is_refused_before_it_takes_memory(tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    for size in (4097, 10**6, 10**30):
+        with pytest.raises(ValueError, match=r"size must be .* at most 4096, got .* Pillow"):
+            read_photo(tmp_path / "a.png", size)
+    assert read_photo(tmp_path / "a.png", 512).shape == (3, 512, 512)  # control

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,6 +200,39 @@ def test_a_classifier_names_its_columns_and_gives_probabilities(classifier_folde
     np.testing.assert_allclose(scores.numpy(), expected, atol=1e-6)
     assert scores.std(dim=0).min() > 1e-4
     assert scores_of(select(scorer, {"age": "old"}), images).shape == (5, 1)
+
+
+def test_classes_are_those_of_the_logits_however_a_config_numbers_them(tmp_path, images):
+    """Numbers as texts, as JSON has them, sort "10" before "2"."""
+    names = tuple(f"class {k}" for k in range(12))
+    tiny_classifier(tmp_path, names, None)
+    scorer = ImageClassifier.load(tmp_path, device="cpu")
+    scorer.model.config.id2label = {str(k): name for k, name in reversed([*enumerate(names)])}
+    assert ImageClassifier(scorer.model, scorer.processor).names == names == scorer.names
+    assert sorted(map(str, range(12))) != list(map(str, range(12)))  # control
+    shifted, holes, twice = {1: "a", 2: "b"}, {0: "a", 2: "b"}, {0: "a", 1: "a"}
+    for classes in (None, {}, list(names), shifted, holes, twice, {"smile": 0}):
+        scorer.model.config.id2label = classes
+        with pytest.raises(ValueError, match="id2label names its classes differently, from 0 on"):
+            ImageClassifier(scorer.model, scorer.processor)
+
+
+@pytest.mark.parametrize("out", ["too few", "two heads", "map", "one axis", "no logits", "tuple"])
+def test_networks_that_give_something_else(tmp_path, images, out):
+    tiny_classifier(tmp_path, ("a", "b"), None)
+    scorer = ImageClassifier.load(tmp_path, device="cpu")
+    n, some = len(images), SimpleNamespace
+    scorer(images)  # control
+    scorer.model.forward = {
+        "too few": lambda **_: some(logits=torch.zeros(n, 1)),
+        "two heads": lambda **_: some(logits=(torch.zeros(n, 2), torch.zeros(n, 2))),
+        "map": lambda **_: some(logits=torch.zeros(n, 2, 4, 4)),
+        "one axis": lambda **_: some(logits=torch.zeros(n)),
+        "no logits": lambda **_: some(pooler_output=torch.zeros(n, 2)),
+        "tuple": lambda **_: (torch.zeros(n, 2),),
+    }[out]
+    with pytest.raises(ValueError, match=r"logits of shape \(n, 2\).*NetworkScorer"):
+        scorer(images)
 
 
 def test_a_clip_folder_is_no_classifier_folder(tmp_path):

@@ -170,8 +170,13 @@ def test_celeba_networks_with_pairs_or_single_logits_say_the_same():
     expected = 1 / (1 + np.exp(-logits.double().numpy()))
     for out in (logits, pairs.reshape(5, 80), pairs):
         np.testing.assert_allclose(read_attributes(out).numpy(), expected, atol=1e-6)
-    with pytest.raises(ValueError, match=r"\(n, 80\) or \(n, 40\) logits, got \(5, 7\)"):
+    with pytest.raises(ValueError, match=r"\(n, 40, 2\) or \(n, 40\), got \('n', 7\)"):
         read_attributes(torch.zeros(5, 7))
+    pairs = torch.randn(5, 40, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(read_attributes(pairs), read_attributes(pairs.flatten(1)))
+    for other in (pairs.mT, [pairs[:, 0]] * 40, pairs[..., None]):  # as many numbers, elsewhere
+        with pytest.raises(ValueError, match=r"several heads use NetworkScorer"):
+            read_attributes(other)
     scorer = celeba_scorer(Linear(80), size=6)
     assert scorer.names == CELEBA_NAMES
     assert scores_of(scorer, pictures(0, 1)).shape == (2, 40)
@@ -189,8 +194,10 @@ def test_pose_from_degrees_and_from_bins():
     torch.testing.assert_close(read_pose([halfway] * 3), torch.full((1, 3), 1.5))
     with pytest.raises(ValueError, match="yaw, pitch and roll"):
         read_pose(bins[:2])
-    with pytest.raises(ValueError, match=r"\(n, 3\) degrees"):
-        read_pose(torch.zeros(2, 4))
+    rotations, fine = torch.eye(3).expand(2, 3, 3), [torch.zeros(2, 198)] * 3
+    for other in (torch.zeros(2, 4), rotations, fine, [bins[0], bins[1], fine[0]], []):
+        with pytest.raises(ValueError, match=r"degrees \(n, 3\), or logits \(n, 66\) for each"):
+            read_pose(other)
     assert pose_scorer(Linear(3)).names == ("yaw", "pitch", "roll")
 
 

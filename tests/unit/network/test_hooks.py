@@ -126,6 +126,44 @@ def test_a_compiled_network_that_is_not_called_is_still_noticed(small: nn.Module
             pass
 
 
+# ------------------------------------------------------------------------- wrapped, and exported
+
+
+def test_a_network_in_a_wrapper_of_a_trainer(small: nn.Module) -> None:
+    """DataParallel, DistributedDataParallel and accelerate keep the network as `.module`."""
+    run = nn.DataParallel(nn.DataParallel(small))
+    with hsem.edit_h(small, doubled, [500]):
+        edited = called(small)
+    with hsem.record_h(run) as record, hsem.edit_h(run, doubled, [500]):
+        torch.testing.assert_close(called(run), edited)
+    assert record.timesteps == [500] and hooks(run) == 0
+    assert float((edited - called(run)).abs().max()) > 1e-3  # control
+    with pytest.raises(TypeError, match="Linear without a mid_block"):
+        with hsem.record_h(nn.DataParallel(nn.Linear(2, 2))):
+            pass
+
+
+class Bare(Small):
+    def forward(self, sample: Tensor, timestep: Tensor) -> Tensor:
+        return super().forward(sample, timestep).sample
+
+
+@pytest.mark.parametrize("made", [torch.export.export, torch.jit.trace])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("no_compiled_code")
+def test_a_network_without_modules_is_not_said_to_be_uncalled(made: Callable[..., Any]) -> None:
+    """They keep a mid_block for its weights, and never run it."""
+    net, given = Bare().requires_grad_(False), (X, torch.tensor(500))
+    run = made(net, given)
+    run = run.module() if hasattr(run, "module") else run
+    with pytest.raises(RuntimeError, match="exported or traced network cannot be watched"):
+        with hsem.record_h(run):
+            run(*given)
+    with hsem.record_h(net) as record:  # control
+        net(*given)
+    assert len(record) == 1
+
+
 # --------------------------------------------------------------------------------- nothing is left
 
 

@@ -70,6 +70,26 @@ def test_what_does_not_fit_alone_is_passed_on():
         Pieces(1).run(4, lambda which: check(which.stop - which.start))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "MPS backend out of memory (MPS allocated: 17.9 GB, max allowed: 18.1 GB)",
+    ],
+)
+def test_what_the_libraries_of_a_device_say_counts_too(said):
+    """They ask for memory of their own, and raise a bare RuntimeError."""
+
+    def task(which: slice) -> int:
+        if which.stop - which.start > 2:
+            raise RuntimeError(said)
+        return which.start
+
+    with pytest.warns(RuntimeWarning, match="no memory for batch_size=5; going on with 2"):
+        assert Pieces(8).run(5, task) == [0, 2, 4]
+
+
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, ValueError, KeyboardInterrupt])
 def test_other_errors_pass_through(error):
     tried: list[int] = []

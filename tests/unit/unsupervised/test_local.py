@@ -1,7 +1,10 @@
 """Directions of one image: on its own trajectory, and as large as they say."""
 
+from functools import partial
+
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 import hsem
 from hsem.unsupervised.jacobian import jacobian_svd, largest_principal_angle
@@ -193,4 +196,8 @@ def test_a_network_with_gradient_checkpointing(solver, mask) -> None:
     assert model.unet.is_gradient_checkpointing
     h, context = model.encode(samples.x_T, 500)
     with pytest.raises(ValueError, match="gradient checkpointing"):  # control: it does get in
+        hsem.jacobian_svd(lambda x: model.decode(x, context), h, 1)
+    old = partial(checkpoint, use_reentrant=True)  # what older trainers use
+    model.unet.enable_gradient_checkpointing(old)
+    with pytest.raises(ValueError, match="gradient checkpointing"):
         hsem.jacobian_svd(lambda x: model.decode(x, context), h, 1)

@@ -86,6 +86,48 @@ def test_of_several_the_one_that_lacks_least(machine):
     assert fonts.font("a笑", 13).path == str(OURS / "DejaVuSans.ttf")
 
 
+def test_several_fonts_share_a_text(machine, monkeypatch):
+    """A font of another script may lack letters and digits that DejaVu has; none is missing."""
+    cmex, dejavu = str(OURS / "cmex10.ttf"), str(OURS / "DejaVuSans.ttf")  # brackets of TeX
+    table = {cmex: frozenset("xy"), dejavu: frozenset("笑")}
+    monkeypatch.setattr(fonts, "_lacking", lambda path, wanted: wanted & table[path])
+    machine(cmex)
+    parts = [(text, letters.path) for text, letters in fonts.pieces("笑x 笑\n+y", 13)]
+    assert [text for text, _ in parts] == ["笑", "x ", "笑", "\n+y"]
+    assert [path for _, path in parts] == [cmex, dejavu, cmex, dejavu]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mixed = viz.strip(SQUARES, ["笑x", "y\n笑"], ["x 笑"], alt=ALT).image
+    widths = [letters.getlength(text) for text, letters in fonts.pieces("笑x", 13)]
+    assert len(widths) == 2 and fonts.width_of("笑x", 13) == round(sum(widths))
+    assert mixed.getchannel("A").crop((0, 0, mixed.width, 20)).getbbox()  # something is written
+
+
+def test_where_one_font_will_do_pieces_are_whole(machine):
+    machine()
+    assert [text for text, _ in fonts.pieces("two words\nα", 13)] == ["two words\nα"]
+
+
+@pytest.mark.parametrize("kind", ["\r\n", "\r", "\u2028", "\x0b"])
+def test_any_line_break_is_one(kind):
+    assert np.array_equal(drawn(f"a{kind}b", "c"), drawn("a\nb", "c"))
+    assert not np.array_equal(drawn("a b", "c"), drawn("a\nb", "c"))  # control
+
+
+@pytest.mark.parametrize("text", ["e\u0301", "a" + "\u0301" * 50, "\u202eab", "\0", "\ud800", "\t"])
+def test_marks_and_signs_without_a_width(text):
+    assert drawn(text, "b").shape[1] == drawn("a", "b").shape[1]
+
+
+def test_a_label_of_a_page_is_refused():
+    for where in ("labels", "col_labels"):
+        with pytest.raises(ValueError, match=r"at most 200 characters, got 5000 in 'xxx.*caption"):
+            viz.grid(SQUARES, alt=ALT, **{where: ["x" * 5000, "b"]})
+    with pytest.raises(ValueError, match="at most 200 characters"):
+        viz.slider(SQUARES[:, None], [0, 1], "x" * 5000, alt=ALT)
+    drawn("x" * 200, "b")  # control
+
+
 def test_damaged_fonts_are_passed_over(machine, tmp_path):
     (tmp_path / "damaged.ttf").write_bytes(b"\0\1\0\0 no font")
     machine(tmp_path / "damaged.ttf")
