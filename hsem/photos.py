@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 from warnings import warn
@@ -130,8 +130,8 @@ def read_expressions(
     The two-letter codes of BU3DFE become words ("HA" is "happy"). BU3DFE itself has to be asked
     for at its owners; nothing of it comes with this package.
 
-    Hidden files, and what macOS and Windows put beside pictures, are passed over. "Copy of X",
-    "X copy" and "X (1)" are left out where X is there as well.
+    Links to folders are followed. Hidden files, and what macOS and Windows put beside pictures,
+    are passed over. "Copy of X", "X copy" and "X (1)" are left out where X is there as well.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def read_expressions(
     root = Path(folder)
     if not os.path.isdir(root):
         raise NotADirectoryError(f"folder must be one that exists, got {str(folder)!r}")
-    files = sorted(path for path in root.rglob("*") if path.is_file())
+    files = list(_files_below(root))
     names = [path.relative_to(root).as_posix() for path in files]
     present, named = set(names), 0
     left_out: list[str] = []
@@ -224,6 +224,16 @@ def _checked_layout(layout: str) -> re.Pattern[str]:
             f"named subject, expression and intensity; {layout!r} {fault}"
         )
     return pattern
+
+
+def _files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """All files in order, also behind links to other folders, unless they lead back."""
+    here = os.path.realpath(folder)
+    for path in sorted(folder.iterdir()) if here not in above else ():
+        if path.is_dir():
+            yield from _files_below(path, (*above, here))
+        elif path.is_file():
+            yield path
 
 
 def _is_hidden(name: str) -> bool:

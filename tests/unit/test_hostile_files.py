@@ -101,7 +101,6 @@ class Reader(NamedTuple):
 READERS = {
     "direction": Reader(make_direction, hsem.Direction.load, "d.safetensors"),
     "results": Reader(make_results, results.load, "r.safetensors", frozenset({"tensor/n"})),
-    "part": Reader(make_part, read_part, "x.safetensors", frozenset({"value"})),
     "pca": Reader(make_pca, hsem.HSpacePCA.load, "p.safetensors"),
     "classifier": Reader(make_classifier, lambda p: classifier.load(p.parent), "model.safetensors"),
     "geometry": Reader(make_geometry, lambda p: geometry.load(p.parent), "model.safetensors"),
@@ -178,6 +177,17 @@ def refused(reader: Reader, path: Path) -> None:
 @pytest.mark.parametrize("bad", BYTES)
 def test_files_that_are_something_else(good, bad, measured):
     reader, path = good
+    path.write_bytes(BYTES[bad](path))
+    refused(reader, path)
+
+
+@pytest.mark.parametrize("bad", BYTES)
+def test_a_part_of_a_recipe_that_is_something_else(tmp_path, bad, measured):
+    """Parts are made where they are missing, and hold what they hold; but damaged ones are said."""
+    reader, path = Reader(make_part, read_part, "x.safetensors"), tmp_path / "x.safetensors"
+    assert bool((read_part(path) == 0).all())
+    reader.make(path)
+    assert bool((read_part(path) == 1).all())  # control
     path.write_bytes(BYTES[bad](path))
     refused(reader, path)
 

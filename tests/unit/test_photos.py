@@ -1,5 +1,6 @@
 """Pictures from files: cropping, alignment at the eyes, and folders of expressions."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,27 @@ def test_upper_case_suffixes_count(tmp_path, recwarn):
     assert read_expressions(tmp_path, size=8).subject == ("F0001",)
     assert read_expressions(tmp_path, layout="folders", size=8).subject == ("ANNA",)
     assert not recwarn.list
+
+
+def test_links_to_folders_are_followed_and_loops_are_not(tmp_path, recwarn):
+    """People on another disk; and a link from a folder to the one above, or to each other."""
+    disk, data = tmp_path / "disk" / "anna" / "happy", tmp_path / "data"
+    disk.mkdir(parents=True)
+    Image.new("RGB", (8, 8), "red").save(disk / "1.png")
+    data.mkdir()
+    (data / "anna").symlink_to(tmp_path / "disk" / "anna")
+    (data / "gone").symlink_to(tmp_path / "nowhere")
+    (disk / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (disk / "back").symlink_to(data)
+    (data / "again").symlink_to(data)
+    found = read_expressions(data, layout="folders", size=4)
+    assert (found.subject, found.expression, found.intensity) == (("anna",), ("happy",), (1.0,))
+    assert not recwarn.list
+    os.mkfifo(disk / "2.png")  # nothing to wait for
+    assert len(read_expressions(data, layout="folders", size=4).subject) == 1
+    (disk / "3.png").write_bytes(b"")  # control: an empty file is named
+    with pytest.warns(UserWarning, match=r"left out 1 of 2 files .*anna/happy/3\.png"):
+        read_expressions(data, layout="folders", size=4)
 
 
 def test_folders_and_layouts_that_cannot_be(folder):
