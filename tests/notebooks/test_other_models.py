@@ -37,6 +37,7 @@ SIZES = {
     "detector": {"n": 8},
     "factors": {"n": 24, "m": 2, "k": 3},
     "learning": {"n": 24, "pairs": 8, "draws": 2, "people": 2},
+    "learning-yaw": {"n": 24, "pairs": 8, "draws": 2, "people": 2},
     "pairs": {"pairs": 4, "people": 2, "draws": 2},
     "real_faces": {"faces": 2, "people": 2},
     "regions": {"m": 2, "rank": 2},
