@@ -115,7 +115,8 @@ def test_letters_in_pictures_can_be_read_on_a_telephone(browser: Browser, name: 
 
 def test_tiny_letters_are_noticed(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "tiny.html"
-    img = '<img class="hsem-frame" alt="{}" width="{}" style="{}" src="data:image/png,">'
+    dot = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+    img = f'<img class="hsem-frame" alt="{{}}" width="{{}}" style="{{}}" src="{dot}">'
     tiny = img.format("tiny", 720, "width:300px;height:9px")
     large = img.format("out of reach", 720, "width:720px;height:9px")
     figure = '<figure class="hsem-figure" style="overflow-x:auto;margin:0">{}</figure>'
