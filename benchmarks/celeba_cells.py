@@ -139,31 +139,45 @@ def main() -> None:
     }
     space: dict[str, Any] = {"__name__": "__main__", "display": lambda *shown: None}
     peak, rows, runs = Peak(), [], {"runs": 0, "products": 0}
-    with counted(runs):
-        for name, source in cells(options):
-            runs |= {"runs": 0, "products": 0}
-            peak.start()
-            start, worked = time.perf_counter(), time.process_time()
-            exec(compile(source, name, "exec"), space)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            took = {
-                "seconds": time.perf_counter() - start,
-                "CPU seconds": time.process_time() - worked,
-            }
-            rows.append({"cell": name, **runs, **took, "peak GB": peak.gigabytes()})
-            print(rows[-1], file=sys.stderr, flush=True)
-            if rows[-1]["peak GB"] > options.limit:
-                raise SystemExit(f"{name} took more than {options.limit} GB; nothing was written")
-    facts["weights"] = sum(p.numel() for p in space["model"].unet.parameters())
-    one = space["one"]
-    notes = (
-        f"{one.seconds:.3g} s a run in batches of {space['BATCH']}, "
-        f"{one.bytes / 1e9:.2g} GB each beyond the weights. "
-        "Runs are pictures through the network once, products columns through its Jacobian. "
-        + ("" if peak.each else "Memory is the largest so far, not of the cell alone.")
-    )
-    print(write(options.name, facts, rows, notes))
+    try:
+        with counted(runs):
+            for name, source in cells(options):
+                runs |= {"runs": 0, "products": 0}
+                peak.start()
+                start, worked = time.perf_counter(), time.process_time()
+                exec(compile(source, name, "exec"), space)
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                took = {
+                    "seconds": time.perf_counter() - start,
+                    "CPU seconds": time.process_time() - worked,
+                }
+                rows.append({"cell": name, **runs, **took, "peak GB": peak.gigabytes()})
+                print(rows[-1], file=sys.stderr, flush=True)
+                if rows[-1]["peak GB"] > options.limit:
+                    raise SystemExit(f"{name} took more than {options.limit} GB")
+    finally:  # half an hour of measuring is not thrown away for the cell that failed
+        if rows:
+            print(write(options.name, facts | about(space), rows, notes(space, rows, peak)))
+
+
+def about(space: dict[str, Any]) -> dict[str, Any]:
+    """The size of the network, once the cells have made it."""
+    if "model" not in space:
+        return {}
+    return {"weights": sum(p.numel() for p in space["model"].unet.parameters())}
+
+
+def notes(space: dict[str, Any], rows: list[dict[str, Any]], peak: Peak) -> str:
+    """What the columns mean, what one run costs, and where the measuring stopped."""
+    one = space.get("one")
+    parts = [
+        "Runs are pictures through the network once, products vectors times its Jacobian.",
+        f"{one.seconds:.3g} s a run, {one.bytes / 1e9:.2g} GB beyond the weights." if one else "",
+        "" if peak.each else "Memory is the largest so far, not of the cell alone.",
+        "" if rows[-1]["cell"] == "ex3-solution" else f"Stopped after {rows[-1]['cell']}.",
+    ]
+    return " ".join(filter(None, parts))
 
 
 if __name__ == "__main__":

@@ -114,15 +114,16 @@ def load(
 
 def _refuse_other_things(source: Any) -> None:
     """Raise ValueError for what is no network, or holds one inside, with the way to it."""
-    inside = next((x for x in ("unet", "_orig_mod", "module") if hasattr(source, x)), None)
     if isinstance(source, HSpaceUNet):
         raise ValueError(f"source is {source!r}, which is loaded already; use it as it is")
-    if inside is not None and isinstance(getattr(source, inside), UNet2DModel):
-        more = ", scheduler=x.scheduler" if hasattr(source, "scheduler") else ""
-        raise ValueError(
-            f"source is a {type(source).__name__} x that holds a network; load that, "
-            f"hsem.load(x.{inside}{more})"
-        )
+    for inside in ("unet", "_orig_mod", "module"):
+        if isinstance(getattr(source, inside, None), torch.nn.Module):
+            refuse_unsupported(getattr(source, inside))
+            more = ", scheduler=x.scheduler" if hasattr(source, "scheduler") else ""
+            raise ValueError(
+                f"source is a {type(source).__name__} x that holds a network; load that, "
+                f"hsem.load(x.{inside}{more})"
+            )
     if not isinstance(source, torch.nn.Module):
         raise ValueError(
             "source must be a name, a folder, or a UNet2DModel, got "

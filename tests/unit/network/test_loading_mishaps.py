@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 
 import hsem
+from tests.pipelines import conditional_unet
 from tests.unit.network.layouts import (
     STEM,
     flat,
@@ -253,6 +255,10 @@ OBJECTS: dict[str, tuple[Callable[[], Any], str]] = {
     "a pipeline": (
         lambda: DDPMPipeline(network(), NOISE),
         r"holds a network; load that, hsem.load\(x.unet, scheduler=x.scheduler\)",
+    ),
+    "a pipeline that reads prompts": (
+        lambda: SimpleNamespace(unet=conditional_unet(), scheduler=NOISE),
+        "UNet2DConditionModel: .*record_h and edit_h do work on it",
     ),
     "compiled": (
         lambda: torch.compile(network(), backend="eager"),
