@@ -164,7 +164,7 @@ COUNT = re.compile(
 # a network, its training, or a count of lines: nobody is shown or measured
 NOBODY = {"fig-anatomy", "fig-unet", "fig-loss", "tab-holds"}
 # their captions are not held to this yet
-EXCUSED = {"celeba", "principal", "real_faces"}
+EXCUSED = {"celeba"}
 
 
 def captions(nb: NotebookNode) -> Iterator[str]:
