@@ -153,11 +153,11 @@ def top(nb: NotebookNode) -> list[str]:
 
 # -- captions ----------------------------------------------------------------------------------
 
-MODEL = re.compile(r"portraits-64|ddpm-|\brenders?\b|random weights")
+MODEL = re.compile(r"portraits-64|ddpm-|\brenders?\b|\bdiscs\b|random weights")
 COUNT = re.compile(
     r"\bseeds? [\d{]|\b(?:\d[\d,]*|one|two|three|four|five|six|seven|eight|nine|ten|twenty)"
     r"(?: (?:first|generated|held-out|inverted|new|of the|other|principal|random|stored))*"
-    r" (?:faces|images?|pairs|people|person|photographs?|portraits?|renders?|repeats|samples"
+    r" (?:faces|images?|pairs|people|person|photographs?|portraits?|renders?|repeats|samples?|discs"
     r"|strangers)\b",
     re.I,
 )
