@@ -100,7 +100,8 @@ def weight_before_start(page: Page) -> int:
     """Bytes that the page asks of its host, which compresses what it sends."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(PAGE.as_uri(), wait_until="load")
+    page.goto(PAGE.as_uri(), wait_until="networkidle")
+    page.evaluate("document.fonts.ready.then(() => 0)")  # the last to be asked for
     files = [Path(unquote(urlparse(url).path)) for url in asked if url.startswith("file:")]
     return sum(len(gzip.compress(f.read_bytes())) for f in files)
 

@@ -83,14 +83,15 @@ def save_arrays(path: str | Path, *, packed: bool = False, **arrays: Any) -> Non
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; OSError or SafetensorError if it is none.
+    """Tensors, by name in order, and metadata of a safetensors file; else an OSError or its own.
 
+    The format keeps no order: unsorted, one file would give its names in another order each time.
     The file is read rather than mapped: windows on a file change with it, and a process dies of
     them when another program shortens the file meanwhile.
     """
     check_file(path, "safetensors file")
     content = Path(path).read_bytes()
-    tensors = load(content)
+    tensors = dict(sorted(load(content).items()))
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return tensors, header.get("__metadata__") or {}
 

@@ -96,6 +96,12 @@ with safe_open(sys.argv[1], framework="pt") as file:
 """
 
 
+def test_names_come_in_the_same_order_each_time(tmp_path: Path) -> None:
+    names = [f"damaged/{word}" for word in "two one grain none blur half dark cut far near".split()]
+    results.save(tmp_path / "x.safetensors", MODEL, {name: torch.ones(1) for name in names})
+    assert list(results.load(tmp_path / "x.safetensors").tensors) == sorted(names)
+
+
 def test_a_file_that_others_shorten_while_it_is_read(tmp_path: Path) -> None:
     """As cp and rsync do."""
     path = tmp_path / "d"
