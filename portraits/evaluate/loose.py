@@ -1,12 +1,14 @@
 """Are principal directions of unaligned pictures less interpretable? SM H, with known factors.
 
-    python -m portraits.evaluate.loose ALIGNED LOOSE --judge JUDGE --out loose.safetensors
+    python -m portraits.evaluate.loose aligned=portraits-64 young=FOLDER loose=FOLDER \
+        --judge JUDGE --out other_domains.safetensors
 
-ALIGNED and LOOSE are two networks, by name or folder, the second trained on the same portraits,
-shifted, turned and scaled at random (`portraits.train --loose`); JUDGE is a classifier that reads
-those, and where they were moved to (`portraits.train.classifier --loose`). It reads the samples of
-both networks, so that neither is read better. Stored are, for each, the scores of samples along
-the leading components, the factors read from the samples, and what the components do to others.
+Networks come by name or folder: the first learned aligned portraits, `loose` the same ones shifted,
+turned and scaled at random (`portraits.train --loose`), and `young` is an early state of the
+first: what less training does by itself. JUDGE is a classifier that reads moved portraits, and
+where they were moved to (`portraits.train.classifier --loose`). It reads the samples of all
+networks, so that none is read by a better one. Stored are, for each, the scores of samples along the
+leading components, the factors read from the samples, and what the components do to others.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from hsem.judges.classifier import PortraitClassifier
 
 from ..train.placement import PLACEMENT
 
-K, ETA, SHOWN = 5, 1.0, 4
+K, DRAWN, ETA, SHOWN = 10, 5, 1.0, 4  # components in numbers and in pictures; samples
 SCALES = (-3.0, 0.0, 3.0)  # standard deviations, in the strips
 FIRST_NEW = 1_000_000  # seed of the first sample that no PCA has seen
 
@@ -52,17 +54,17 @@ def measured(
 
 
 def strips(model: hsem.HSpaceUNet, pca: hsem.HSpacePCA, steps: int) -> Tensor:
-    """What each component does to new samples, (K, scales, SHOWN, 3, H, W) as bytes."""
+    """What the first components do to new samples, (DRAWN, scales, SHOWN, 3, H, W) as bytes."""
     seeds = range(FIRST_NEW, FIRST_NEW + SHOWN)
     rows = []
-    for j in range(K):
+    for j in range(DRAWN):
         for scale in SCALES:
             edit = hsem.add(pca.direction(j), scale)
             run = hsem.sample(
                 model, seeds, steps=steps, eta=ETA, edit=edit, record=(), progress=False
             )
             rows.append(((run.images.clamp(-1, 1) + 1) * 127.5).round().byte())
-    return torch.stack(rows).unflatten(0, (K, len(SCALES)))
+    return torch.stack(rows).unflatten(0, (DRAWN, len(SCALES)))
 
 
 def report(scores: Tensor, factors: Tensor, names: tuple[str, ...]) -> dict[str, str]:
@@ -79,28 +81,32 @@ def report(scores: Tensor, factors: Tensor, names: tuple[str, ...]) -> dict[str,
 
 def main(arguments: list[str] | None = None) -> None:
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    p.add_argument("aligned", help="name or folder of a network of aligned portraits")
-    p.add_argument("loose", help="name or folder of one of moved portraits")
+    p.add_argument(
+        "networks", nargs="+", metavar="NAME=MODEL", help="what to call it, and name or folder"
+    )
     p.add_argument("--judge", type=Path, required=True, help="folder of the classifier")
     p.add_argument("--n", type=int, default=600, help="samples of each network")
     p.add_argument("--steps", type=int, default=20)
     p.add_argument("--out", type=Path, required=True)
     given = sys.argv[1:] if arguments is None else arguments
     options = p.parse_args(given)
+    named = [pair.partition("=")[::2] for pair in options.networks]
+    if not all(name and where for name, where in named) or len(dict(named)) < len(named):
+        p.error(f"networks must be NAME=MODEL, each with a name of its own, got {options.networks}")
     judge = hsem.classifier.load(options.judge)
     tensors: dict[str, Tensor] = {}
     marks: dict[str, str] = {}
-    for name in ("aligned", "loose"):
-        model = hsem.load(getattr(options, name), dtype=hsem.fast_dtype())
+    models = {name: hsem.load(where, dtype=hsem.fast_dtype()) for name, where in named}
+    for name, model in models.items():
         found = measured(model, judge, options.n, options.steps)
         tensors |= {f"{name}/{key}": value for key, value in found.items()}
         marks[name] = model.fingerprint
         for group, share in report(found["scores"], found["factors"], judge.names).items():
             print(f"{name:8} {group:10} {share}")
     path = results.save(
-        options.out, model, tensors, n=options.n, steps=options.steps, eta=ETA, scales=SCALES,
-        first_new_seed=FIRST_NEW, columns=list(judge.names), fingerprints=marks,
-        judge=judge.metrics,
+        options.out, next(iter(models.values())), tensors, n=options.n, steps=options.steps,
+        eta=ETA, scales=SCALES, first_new_seed=FIRST_NEW, columns=list(judge.names),
+        fingerprints=marks, judge=judge.metrics,
         command=shlex.join(["python", "-m", "portraits.evaluate.loose", *given]),
     )  # fmt: skip
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")

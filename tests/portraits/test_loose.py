@@ -28,7 +28,7 @@ def test_scores_and_factors_of_both_networks(
     monkeypatch.setattr(hsem, "load", lambda name, **_: asked.append(name) or model)
     out = tmp_path / "loose.safetensors"
     options = ["--judge", hsem.classifier.FOLDER, "--n", N, "--steps", STEPS, "--out", out]
-    loose.main(["one", "two", *map(str, options)])
+    loose.main(["aligned=one", "loose=two", *map(str, options)])
     assert asked == ["one", "two"]
     assert {"all", "person", "shuffled"} <= set(capsys.readouterr().out.split())
     stored, judge = results.load(out, model), hsem.classifier.load()
@@ -50,6 +50,13 @@ def test_scores_and_factors_of_both_networks(
         assert pictures.dtype == torch.uint8
         assert tuple(pictures.shape) == (5, 3, 4, 3, 64, 64)
         assert not torch.equal(pictures[:, 0], pictures[:, 2])  # an edit edits
+
+
+@pytest.mark.parametrize("given", [["one"], ["=one"], ["a="], ["a=one", "a=two"]])
+def test_networks_have_names(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        loose.main([*given, "--judge", "x", "--out", "y.safetensors"])
+    assert "networks must be NAME=MODEL" in capsys.readouterr().err
 
 
 def test_placement_is_told_from_the_person() -> None:

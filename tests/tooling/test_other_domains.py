@@ -8,17 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 
 import hsem
 from portraits.train import command
 
-PAGE = Path(__file__).resolve().parents[2] / "book" / "other_domains.md"
+CHAPTER = Path(__file__).resolve().parents[2] / "book" / "other_domains.ipynb"
+CELLS = nbformat.read(CHAPTER, 4).cells
+PAGE = "\n\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
 
 
 def test_the_lines_run_for_any_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     first = 'NAME, N, SHOWN = "google/ddpm-ema-church-256", 500, 4'
     for old, new in {first: 'NAME, N, SHOWN = "google/x", 12, 2', "steps=25": "steps=3",
                      "step=10": "step=1"}.items():  # fmt: skip
@@ -41,7 +44,7 @@ def test_the_lines_run_for_any_model(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_the_commands_are_understood() -> None:
-    (text,) = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.S)
+    (text,) = re.findall(r"```bash\n(.*?)```", PAGE, re.S)
     lines = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
     modules = {line[2]: line[3:] for line in lines}
     assert len(modules) == len(lines) == 4 and all(line[:2] == ["python", "-m"] for line in lines)
@@ -56,5 +59,5 @@ def test_the_commands_are_understood() -> None:
 
 
 def test_the_models_named_are_those_known() -> None:
-    named = set(re.findall(r"`(google/[\w-]+)`", PAGE.read_text()))
+    named = set(re.findall(r"`(google/[\w-]+)`", PAGE))
     assert named == {name for name in hsem.KNOWN if name.startswith("google/")}
