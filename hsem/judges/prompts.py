@@ -128,3 +128,31 @@ PORTRAIT_PROMPTS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
 }
 """What the judges of `portraits-64` read, asked of CLIP in two wordings: of the judge that chooses,
 then of the judge that measures, each (positive, negative). Head pose is not asked of CLIP."""
+
+CHURCH_PROMPTS: dict[str, tuple[str, str]] = {
+    "night": ("A photo of a church at night", "A photo of a church by day"),
+    "cloudy": ("A church under a cloudy sky", "A church under a blue sky"),
+    "snow": ("A church in the snow", "A church in summer"),
+    "trees": ("A church behind trees", "A church on an open square"),
+    "near": ("A close-up of a church", "A church far away"),
+    "tower": ("A church with a tall tower", "A church without a tower"),
+    "stone": ("A grey stone church", "A white church"),
+    "wood": ("A wooden church", "A stone church"),
+    "side": ("A church seen from the side", "A church seen from the front"),
+    "people": ("People before a church", "A church, nobody there"),
+}
+"""SM H: what may differ between churches, written down before looking at any component."""
+
+BEDROOM_PROMPTS: dict[str, tuple[str, str]] = {
+    "dark": ("A dark bedroom", "A bright bedroom"),
+    "window": ("A bedroom with a large window", "A bedroom without a window"),
+    "lamp": ("A bedroom with lamps switched on", "A bedroom in daylight"),
+    "two_beds": ("A bedroom with two beds", "A bedroom with one bed"),
+    "colourful": ("A colourful bedroom", "A white bedroom"),
+    "wood": ("A bedroom with wooden furniture", "A bedroom with white furniture"),
+    "pictures": ("A bedroom with pictures on the wall", "A bedroom with bare walls"),
+    "near": ("A close-up of a bed", "A large bedroom"),
+    "side": ("A bed seen from the side", "A bed seen from its foot"),
+    "messy": ("A messy bedroom", "A tidy bedroom"),
+}
+"""The same for bedrooms, as many: a longer list would explain more by its length alone."""

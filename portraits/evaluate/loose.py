@@ -6,8 +6,8 @@
 Networks come by name or folder: the first learned aligned portraits, `loose` the same ones shifted,
 turned and scaled at random (`portraits.train --loose`), and `young` is an early state of the
 first: what less training does by itself. JUDGE is a classifier that reads moved portraits, and
-where they were moved to (`portraits.train.classifier --loose`). It reads the samples of all
-networks, so that none is read by a better one. Stored are, for each, the scores of samples along the
+where they were moved to (`portraits.train.classifier --loose`). It reads the samples of all of
+them, so that none has a better reader. Stored are, for each, the scores of samples along the
 leading components, the factors read from the samples, and what the components do to others.
 """
 
