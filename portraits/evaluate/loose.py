@@ -28,7 +28,7 @@ from hsem.judges.classifier import PortraitClassifier
 
 from ..train.placement import PLACEMENT
 
-K, DRAWN, ETA, SHOWN = 10, 5, 1.0, 4  # components in numbers and in pictures; samples
+K, DRAWN, ETA, SHOWN = 10, 5, 1.0, 2  # components in numbers and in pictures; samples
 SCALES = (-3.0, 0.0, 3.0)  # standard deviations, in the strips
 FIRST_NEW = 1_000_000  # seed of the first sample that no PCA has seen
 

@@ -48,7 +48,7 @@ def test_scores_and_factors_of_both_networks(
         torch.testing.assert_close(stored[f"{name}/factors"].float(), factors, rtol=0.01, atol=0.02)
         pictures = stored[f"{name}/strips"]
         assert pictures.dtype == torch.uint8
-        assert tuple(pictures.shape) == (5, 3, 4, 3, 64, 64)
+        assert tuple(pictures.shape) == (5, 3, 2, 3, 64, 64)
         assert not torch.equal(pictures[:, 0], pictures[:, 2])  # an edit edits
 
 
