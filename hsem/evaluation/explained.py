@@ -88,6 +88,15 @@ def explained_share(
     return bootstrap(share, scores, guess, repeats=1000, seed=seed)
 
 
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Columns of a (n, p) with columns of b (n, q): (p, q), in double precision.
+
+    A column that does not vary correlates with nothing.
+    """
+    a, b = ((x - x.mean(0)) / x.std(0).clamp(min=1e-9) for x in (a.double(), b.double()))
+    return a.T @ b / (len(a) - 1)
+
+
 def shuffled(factors: Tensor, generator: torch.Generator) -> Tensor:
     """The same factors, handed to other samples: the control."""
     order = torch.randperm(len(factors), generator=generator, dtype=torch.int64, device="cpu")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from hsem.evaluation.explained import explained_share, predicted, shuffled
+from hsem.evaluation.explained import correlation, explained_share, predicted, shuffled
 
 N = 400
 
@@ -64,3 +65,12 @@ def test_units_do_not_matter() -> None:
 def test_other_or_too_few_samples_are_refused(n_scores: int, n_factors: int) -> None:
     with pytest.raises(ValueError, match="the same n >= 20 samples"):
         explained_share(torch.zeros(n_scores, 1), torch.zeros(n_factors, 2))
+
+
+def test_correlations_are_those_of_numpy_and_constants_have_none() -> None:
+    draw = torch.Generator().manual_seed(4)
+    a = torch.randn(40, 3, generator=draw)
+    b = torch.cat([a[:, :1] + torch.randn(40, 1, generator=draw), torch.ones(40, 1)], 1)
+    expected = np.corrcoef(a.T.numpy(), b[:, :1].T.numpy())[:3, 3:]
+    np.testing.assert_allclose(correlation(a, b)[:, :1].numpy(), expected, atol=1e-6)
+    assert torch.equal(correlation(a, b)[:, 1], torch.zeros(3, dtype=torch.float64))
