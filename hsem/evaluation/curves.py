@@ -82,6 +82,8 @@ class LearningCurve:
         pairs without the attribute have in common with the reference
     effect : the same, mean change of the attribute's score; None without a scorer
     reference_effect : {"h": ..., "x_T": ...}, effect of the reference; None without a scorer
+    directions : {"h": (c, T, C, h, w), "x_T": (c, channels, height, width)}, those of the first
+        draw, as long as the reference
     pairs : number of pairs behind the reference
     held_out : whether the reference comes from other examples than the draws
     """
@@ -92,6 +94,7 @@ class LearningCurve:
     shuffled: dict[str, Tensor]
     effect: dict[str, Tensor] | None
     reference_effect: dict[str, float] | None
+    directions: dict[str, Tensor]
     pairs: int
     held_out: bool
 
@@ -125,7 +128,8 @@ def learning_curve(
         cosine rises as sqrt(n / N) even if the examples have nothing in common but noise.
     scorer : measures the effect on `examples.name`, at `scale`, of directions stretched to the
         norm of the reference, since a mean of few examples is long but mostly noise
-    seeds : samples on which effects are measured
+    seeds : samples on which effects are measured, shared out among the draws, so that the spread
+        of the draws is that of examples *and* of people; the reference moves all of them
     samples : with recorded h that hold the pool; then it is not generated again
 
     Notes
@@ -143,6 +147,8 @@ def learning_curve(
         )
     if scorer is not None:
         column(names_of(scorer), examples.name)  # complain before the work, not after
+        if len(seeds) < draws:
+            raise ValueError(f"seeds must be at least one for each of {draws} draws, got {seeds}")
     drawn = _drawn(pool, counts, draws, generator)
     mixed = [_sides_mixed(some, generator) for some in drawn]
     pool_seeds, weights = pair_weights([reference, *drawn, *mixed])
@@ -158,24 +164,58 @@ def learning_curve(
     cosine, shuffled = ({key: both[key][k] for key in LATENTS} for k in (0, 1))
     effect, reference_effect = None, None
     if scorer is not None:
-        judge = partial(edited_scores, model, scorer, seeds, examples.timesteps, eta=examples.eta)
-        judge = partial(judge, batch_size=batch_size)
+        judge = partial(edited_scores, model, scorer, timesteps=examples.timesteps)
+        judge = partial(judge, eta=examples.eta, batch_size=batch_size)
         own = column(names_of(scorer), examples.name)
-        plain, x_T = judge(None)[:, own].mean(), draw_noise(model, seeds, 0)[0]
+        plain, x_T = judge(seeds=seeds, edit=None)[:, own], draw_noise(model, seeds, 0)[0]
+        everyone = torch.arange(len(seeds), dtype=torch.int64, device="cpu")
+        whose = [everyone, *(everyone[k // len(counts) :: draws] for k in range(len(drawn)))]
         effect, reference_effect = {}, {}
         for key in LATENTS:
             changes = []
-            for v in tqdm(
-                found[key][: 1 + len(drawn)], disable=not progress, unit="direction", leave=False
+            work = zip(found[key], whose, strict=False)  # after them comes the control
+            for v, who in tqdm(
+                work, total=len(whose), disable=not progress, unit="direction", leave=False
             ):
-                v = (v * (scale * found[key][0].norm() / v.norm())).float()
-                scores = judge(add(v)) if key == "h" else judge(None, x_T=x_T + v)
-                changes.append(scores[:, own].mean() - plain)
+                some, v = [seeds[int(k)] for k in who], _as_long_as(found[key][0], v)
+                if key == "h":
+                    scores = judge(seeds=some, edit=add(scale * v))
+                else:
+                    moved = x_T[who.to(x_T.device)] + scale * v
+                    scores = judge(seeds=some, edit=None, x_T=moved)
+                changes.append((scores[:, own] - plain[who.to(plain.device)]).mean())
             reference_effect[key] = float(changes[0])
             effect[key] = torch.stack(changes[1:]).unflatten(0, grid)
+    first = {
+        key: torch.stack([_as_long_as(v[0], each) for each in v[1 : 1 + len(counts)]])
+        for key, v in found.items()
+    }
     return LearningCurve(
-        examples.name, counts, cosine, shuffled, effect, reference_effect, len(reference), held_out
-    )
+        examples.name, counts, cosine, shuffled, effect, reference_effect, first, len(reference),
+        held_out,
+    )  # fmt: skip
+
+
+def sharing_none(values: Tensor, n: int, pool: int) -> Tensor:
+    """Of a learning curve's draws of n pairs each, those that share no pair, for an interval.
+
+    Parameters
+    ----------
+    values : (draws, ...), such as a column of `LearningCurve.cosine`
+    pool : how many pairs the draws were taken from
+
+    Returns
+    -------
+    (draws, ...), fewer of them. Where no two draws are apart, all: an interval over them is then
+    too narrow.
+    """
+    starts = _starts(pool, len(values))
+    chosen, free = [], 0
+    for d, start in enumerate(starts):
+        if start >= free and start + n <= pool:
+            chosen.append(d)
+            free = start + n
+    return values[chosen] if len(chosen) > 1 else values
 
 
 # ------------------------------------------------------------------------------------- details
@@ -200,8 +240,13 @@ def _drawn(
     """Nested sets of each draw, (draws x counts): draws start far from each other in one order."""
     size = len(pool)
     order = torch.randperm(size, generator=generator, dtype=torch.int64, device="cpu")
-    starts = [d * size // draws for d in range(draws)]
+    starts = _starts(size, draws)
     return [pool.rows(order.roll(-start)[:n]) for start in starts for n in counts]
+
+
+def _starts(pool: int, draws: int) -> list[int]:
+    """Where each draw begins in the one order of the pool."""
+    return [d * pool // draws for d in range(draws)]
 
 
 def _sides_mixed(examples: Examples, generator: torch.Generator) -> Examples:
@@ -212,6 +257,11 @@ def _sides_mixed(examples: Examples, generator: torch.Generator) -> Examples:
     sides = [(n, p) if turned else (p, n) for p, n, turned in pairs]
     positive, negative = zip(*sides, strict=True)
     return replace(examples, positive=positive, negative=negative)
+
+
+def _as_long_as(reference: Tensor, v: Tensor) -> Tensor:
+    """A direction stretched to the length of another, in float32."""
+    return (v * (reference.norm() / v.norm())).float()
 
 
 def _cosines(found: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Results for Fig. 8a: how many examples a direction needs, in h and in x_T, at eta = 0.
 
 Examples are the tenth with most and the tenth with least of the attribute, paired at random; half
-of the pairs make the reference, and no draw takes all of the other half. About 110,000 runs of the
-network an attribute.
+of the pairs make the reference, and no draw takes all of the other half. Once more with as many
+pairs out of other fractions of the same crowd: how the strength of selection changes the answer.
+About 220,000 runs of the network.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import hsem
 from hsem import results
+from hsem.diffusion.sampling import draw_noise
+from hsem.evaluation.curves import LATENTS
 from hsem.evaluation.effects import FIRST_SEED
 
 from . import command
@@ -23,56 +27,114 @@ from .parts import FLOAT, WHOLE, Parts, crowd
 from .reference import judges_of
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
+FRACTIONS = (0.04, 0.1, 0.25, 0.5)  # of the crowd, on either side
 STEPS, SEED = 20, 5
-VARIANTS: dict[str, dict[str, Any]] = {"learning": {}, "learning-yaw": {"attribute": "yaw"}}
-SMALL = {"n": 96, "pairs": 40, "draws": 3, "people": 4}
+FACES, STRENGTH = 3, 1.5  # people in the picture, and how far they are moved
+VARIANTS: dict[str, dict[str, Any]] = {"learning": {}}
+SMALL = {"n": 96, "pairs": 40, "draws": 3, "people": 6}
 EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=3000, help="samples in the crowd")
-    parser.add_argument("--pairs", type=int, default=300, help="of them, half held out")
+    parser.add_argument("--n", type=int, default=5000, help="samples in the crowd")
+    parser.add_argument("--pairs", type=int, default=500, help="of them, half held out")
     parser.add_argument("--draws", type=int, default=20, help="directions from each count")
-    parser.add_argument("--people", type=int, default=8, help="new samples behind each effect")
-    parser.add_argument("--attribute", default="smile", help="what to find a direction for")
+    parser.add_argument("--people", type=int, default=160, help="new samples, shared by the draws")
+    parser.add_argument(
+        "--attributes", nargs="+", default=["smile", "yaw"], help="what to find directions for"
+    )
     parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
     return parser
 
 
+def counts_of(pairs: int) -> list[int]:
+    """The counts that leave part of the half to draw from untouched; one at least."""
+    return [n for n in COUNTS if n < max(pairs // 2, 2)]
+
+
 def runs(args: argparse.Namespace) -> int:
     """How often the network runs."""
-    counts = len([n for n in COUNTS if n < args.pairs // 2])
-    return int(args.steps * (args.n + args.people * (2 * counts * args.draws + 3)))
+    counts = len(counts_of(args.pairs))
+    each = args.people * (2 * counts + 3) + FACES * 2 * counts
+    return int(args.steps * (args.n + FACES + len(args.attributes) * each))
 
 
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
-    """The curves of one attribute."""
+    """The curves of the attributes."""
     judge, second = judges_of(model)  # the first chooses, the second measures
     parts = Parts(args.output, model, **vars(args))
     samples = crowd(parts, model, args.n, steps=args.steps, eta=0.0)
     table = hsem.score_samples(model, samples, judge)
-    curve = hsem.learning_curve(
-        model, hsem.extremes(table, args.attribute, count=args.pairs),
-        [n for n in COUNTS if n < args.pairs // 2],
-        draws=args.draws, generator=torch.Generator().manual_seed(SEED), scorer=second,
-        seeds=range(FIRST_SEED, FIRST_SEED + args.people), samples=samples,
-    )  # fmt: skip
-    assert curve.effect is not None and curve.reference_effect is not None
-    tensors = {"counts": torch.tensor(curve.counts, **WHOLE)}
-    for latent in ("h", "x_T"):
-        tensors[f"cosine/{latent}"] = curve.cosine[latent]  # (draws, counts)
-        tensors[f"shuffled/{latent}"] = curve.shuffled[latent]
-        tensors[f"effect/{latent}"] = curve.effect[latent]
-        tensors[f"reference/{latent}"] = torch.tensor([curve.reference_effect[latent]], **FLOAT)
+    pool = max(4, int(min(FRACTIONS) * args.n))  # pairs out of each fraction
+    fractions = [f for f in FRACTIONS if int(f * args.n) >= pool]
+    new = range(FIRST_SEED, FIRST_SEED + args.people)
+    tensors = {
+        "counts": torch.tensor(counts_of(args.pairs), **WHOLE),
+        "fractions": torch.tensor(fractions, **FLOAT),
+        "selected_counts": torch.tensor(counts_of(pool), **WHOLE),
+        "faces": faces_of(model, args.steps, {}),
+    }
+
+    def curve_of(name: str) -> dict[str, Tensor]:
+        draw = torch.Generator().manual_seed(SEED)
+        curve = hsem.learning_curve(
+            model, hsem.extremes(table, name, count=args.pairs), counts_of(args.pairs),
+            draws=args.draws, generator=draw, scorer=second, seeds=new, samples=samples,
+        )  # fmt: skip
+        assert curve.effect is not None and curve.reference_effect is not None
+        out = {"faces": faces_of(model, args.steps, curve.directions)}
+        for latent in LATENTS:
+            out[f"cosine/{latent}"] = curve.cosine[latent]  # (draws, counts)
+            out[f"shuffled/{latent}"] = curve.shuffled[latent]
+            out[f"effect/{latent}"] = curve.effect[latent]
+            out[f"reference/{latent}"] = torch.tensor([curve.reference_effect[latent]], **FLOAT)
+        return out
+
+    def selected(name: str) -> dict[str, Tensor]:
+        draw = torch.Generator().manual_seed(SEED)
+        curves = [
+            hsem.learning_curve(
+                model, hsem.extremes(table, name, quantile=f).draw(pool, draw), counts_of(pool),
+                draws=args.draws, generator=draw, samples=samples,
+            )
+            for f in fractions
+        ]  # fmt: skip
+        return {
+            f"selected/{latent}": torch.stack([curve.cosine[latent] for curve in curves])
+            for latent in LATENTS  # (fractions, draws, counts)
+        }
+
+    for name in args.attributes:
+        found = parts.tensors(f"curve/{name}", lambda name=name: curve_of(name))  # type: ignore[misc]
+        found |= parts.tensors(f"selected/{name}", lambda name=name: selected(name))  # type: ignore[misc]
+        tensors |= {f"{name}/{key}": value for key, value in found.items()}
     path = results.save(
-        args.output, model, tensors, attribute=args.attribute, steps=args.steps, eta=0.0, n=args.n,
-        pairs=args.pairs, draws=args.draws, people=args.people, generator_seed=SEED,
-        measured_by="the second judge",
-        command=command.said("learning", args),
+        args.output, model, tensors, attributes=args.attributes, steps=args.steps, eta=0.0,
+        n=args.n, pairs=args.pairs, draws=args.draws, people=args.people, selected_pairs=pool,
+        strength=STRENGTH, first_seed=FIRST_SEED, generator_seed=SEED,
+        measured_by="the second judge", command=command.said("learning", args),
     )  # fmt: skip
     parts.clear()
     return path
+
+
+def faces_of(model: hsem.HSpaceUNet, steps: int, directions: dict[str, Tensor]) -> Tensor:
+    """New people, (people, 3, H, W) in bytes; with directions (2 latents, counts, people, ...)."""
+    seeds = range(FIRST_SEED, FIRST_SEED + FACES)
+    x_T = draw_noise(model, seeds, 0)[0]
+
+    def drawn(edit: hsem.Edit | None = None, start: Tensor = x_T) -> Tensor:
+        made = hsem.sample(
+            model, seeds, x_T=start, steps=steps, eta=0.0, edit=edit, record=(), progress=False
+        )
+        return ((made.images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+
+    if not directions:
+        return drawn()
+    in_h = [drawn(hsem.add(STRENGTH * v)) for v in directions["h"]]
+    in_x_T = [drawn(start=x_T + STRENGTH * v) for v in directions["x_T"]]
+    return torch.stack([torch.stack(in_h), torch.stack(in_x_T)])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How local are the directions of one image, of its regions, and of PCA, at equal norm?
 
-    python -m hsem.recipes.regions              # about five minutes on two cores
+    python -m hsem.recipes.regions              # about ten minutes on two cores
     python -m hsem.recipes.regions --m 100      # with a GPU
 
 For the chapters "Directions of one image" and "Regions". Needs the results of principal.py. Every
@@ -61,7 +61,7 @@ def measures(images: Tensor, plain: Tensor, regions: list[Tensor], judge: Judge)
 
 def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
-    parser.add_argument("--m", type=int, default=12, help="images")
+    parser.add_argument("--m", type=int, default=32, help="images")
     parser.add_argument("--step", type=int, help="step index where the Jacobian is taken")
     parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
     parser.add_argument("--principal", default="principal", help="results of that recipe")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from pathlib import Path
 from types import ModuleType
 
@@ -111,12 +112,69 @@ def test_table_one_goes_on_where_it_was_stopped(model, run, named) -> None:
 
 def test_learning_curve_has_a_line_for_each_latent(model, run) -> None:
     stored = results.load(run("learning", n=16, pairs=8, draws=2, people=2, steps=3), model)
-    assert stored["counts"].tolist() == [1, 2]
-    for latent in ("h", "x_T"):
-        assert stored[f"cosine/{latent}"].shape == (2, 2)
-        assert stored[f"shuffled/{latent}"].shape == (2, 2)
-        assert stored[f"effect/{latent}"].shape == (2, 2)
+    counts = stored["counts"].tolist()
+    assert counts == [1, 2] and stored["selected_counts"].tolist() == [1]
+    assert stored["fractions"].tolist() == [0.25, 0.5]  # 16 people have no four in a hundred
+    for name in ("smile", "yaw"):
+        for latent in ("h", "x_T"):
+            for what in ("cosine", "shuffled", "effect"):
+                assert stored[f"{name}/{what}/{latent}"].shape == (2, 2)
+            assert stored[f"{name}/selected/{latent}"].shape == (2, 2, 1)
+        assert stored[f"{name}/faces"].shape == (2, 2, *stored["faces"].shape)
     assert stored.provenance["eta"] == 0 and stored.provenance["steps"] == 3
+
+
+def test_faces_of_the_learning_curve_are_moved_by_what_it_found(model) -> None:
+    """The picture over the curve: no direction, no change; and h and x_T each as hsem moves it."""
+    recipe = script("learning")
+    new = range(FIRST_SEED, FIRST_SEED + recipe.FACES)
+    x_T = hsem.draw_noise(model, new, 0)[0]
+    common = {"seeds": new, "steps": 3, "eta": 0.0, "record": (), "progress": False}
+    some = torch.Generator().manual_seed(1)
+    v = {
+        "h": torch.randn((1, 3, *model.h_shape), generator=some),
+        "x_T": torch.randn((1, *model.image_shape), generator=some),
+    }
+    plain, moved = recipe.faces_of(model, 3, {}), recipe.faces_of(model, 3, v)
+    nothing = recipe.faces_of(model, 3, {key: 0 * each for key, each in v.items()})
+    assert torch.equal(nothing, plain.expand_as(nothing)) and plain.dtype == torch.uint8
+    expected = (
+        hsem.sample(model, edit=hsem.add(recipe.STRENGTH * v["h"][0]), **common),
+        hsem.sample(model, x_T=x_T + recipe.STRENGTH * v["x_T"][0], **common),
+    )
+    for found, run in zip(moved[:, 0], expected, strict=True):
+        bytes_of = ((run.images.clamp(-1, 1) + 1) * 127.5).round()
+        assert (found - bytes_of).abs().max() <= 1
+        assert not torch.equal(found, plain)
+
+
+def test_sets_of_edits_are_drawn_on_the_same_people(model, run, named) -> None:
+    stored = results.load(run("sequence", people=PEOPLE, strength=1.2, directions=named), model)
+    edits, scores = stored.provenance["edits"], stored["scores"]
+    sets = [frozenset(row.nonzero().flatten().tolist()) for row in stored["sets"]]
+    assert len(set(sets)) == len(sets) == 2 ** len(edits) == len(scores)
+    v = results.load(named, model).directions
+    judge, grid = hsem.judges_of(model)[1], v["smile"].timesteps
+    both = hsem.chain(hsem.add(v[edits[0]], 1.2), hsem.add(v[edits[2]], 1.2))
+    first = stored.provenance["first_seed"]
+    for which, edit in ((frozenset(), None), (frozenset({0, 2}), both)):
+        again = edited_scores(model, judge, range(first, first + PEOPLE), grid, edit, eta=1.0)
+        torch.testing.assert_close(scores[sets.index(which)], again.float(), atol=2e-2, rtol=2e-2)
+
+
+def test_jumps_in_every_order_average_to_the_shapley_value() -> None:
+    """A left glove and two right ones: only a pair is worth something, and the left one is rare."""
+    worth = {
+        frozenset(some): torch.tensor(float(0 in some and len(some) > 1))
+        for k in range(8)
+        for some in [[j for j in range(3) if k >> j & 1]]
+    }
+    orders, found = script("sequence").jumps(worth, 3)
+    assert sorted(orders) == sorted(itertools.permutations(range(3))) and found.shape == (6, 3)
+    torch.testing.assert_close(found.mean(0), torch.tensor([2 / 3, 1 / 6, 1 / 6]))
+    assert (found.sum(1) == 1).all()  # the end is the same in each order
+    where = orders.index((1, 0, 2))
+    assert found[where].tolist() == [1, 0, 0]  # the left one comes second, and makes the pair
 
 
 def surprise_of(model, people: int) -> hsem.Direction:
@@ -132,13 +190,31 @@ def surprise_of(model, people: int) -> hsem.Direction:
 
 
 def test_expressions_come_from_inverted_pairs(model, run) -> None:
-    stored = results.load(run("real_faces", faces=2, people=2, steps=4), model)
+    stored = results.load(run("real_faces", faces=2, people=2, rounds=1, steps=4), model)
     assert stored["errors"].shape == (2, 2)
     direction = stored.directions["surprise"]
     ours = surprise_of(model, 2)
     assert direction.cosine(ours) > 0.999
     assert stored.directions["two groups"].cosine(ours) < 0.9  # control
     assert stored.directions["sadness"].cosine(ours) < 0.99
+
+
+def test_expressions_are_added_to_generated_people(model, run) -> None:
+    path = run("real_faces", output="given", faces=2, people=2, rounds=1, steps=4)
+    stored = results.load(run("expressions", people=2, directions=path), model)
+    moves = script("expressions").moves(results.load(path, model).directions)
+    six = list(script("real_faces").EXPRESSIONS)
+    assert list(moves) == [*six, "two groups", "random"]
+    usual = sum(float(moves[name].norm()) for name in six) / 6
+    for name in ("two groups", "random"):
+        assert float(moves[name].norm()) == pytest.approx(usual, rel=1e-3)
+    assert abs(moves["random"].cosine(moves["two groups"])) < 0.1
+    judge, first = hsem.judges_of(model)[1], stored.provenance["first_seed"]
+    v = moves["fear"]
+    for name, edit in (("plain", None), ("fear", hsem.add(v, stored.provenance["scale"]))):
+        again = edited_scores(model, judge, range(first, first + 2), v.timesteps, edit, eta=1.0)
+        torch.testing.assert_close(stored[name], again.float(), atol=2e-2, rtol=2e-2)
+    assert not torch.equal(stored["fear"], stored["plain"])  # control
 
 
 def test_pairs_split_the_open_mouth_from_the_brows(model, run) -> None:

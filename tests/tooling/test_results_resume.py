@@ -20,8 +20,10 @@ SMALL = {
     "swap": "--n 2",
     "learning": "--n 16 --pairs 8 --draws 2 --people 2 --steps 3",
     "pairs": "--pairs 4 --people 2 --steps 4 --draws 2",
-    "real_faces": "--faces 2 --people 2 --steps 4",
+    "real_faces": "--faces 2 --people 2 --rounds 1 --steps 4",
+    "sequence": "--people 2",
     "table_one": "--n 2 --repeats 3",
+    "expressions": "--people 2",
 }
 # A recipe with the small network of the tests; it dies by SIGKILL as it writes file number `last`.
 RUNNER = """
@@ -65,10 +67,12 @@ def run(folder: Path, name: str, last: int, *more: str) -> int:
 def needed(tmp_path_factory) -> dict[str, list[str]]:
     """What the scripts take from each other."""
     folder = tmp_path_factory.mktemp("needed")
-    for name in ("named", "principal"):
+    names = ("named", "principal", "real_faces")
+    for name in names:
         assert run(folder, name, 0) == 0
-    principal, named = (str(folder / f"{n}.safetensors") for n in ("principal", "named"))
-    return {"regions": ["--principal", principal], "table_one": ["--directions", named]}
+    named, principal, given = (str(folder / f"{n}.safetensors") for n in names)
+    found = {"regions": ["--principal", principal], "expressions": ["--directions", given]}
+    return found | {name: ["--directions", named] for name in ("table_one", "sequence")}
 
 
 @pytest.mark.slow

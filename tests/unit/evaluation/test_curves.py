@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import hsem
-from hsem.evaluation.curves import _drawn, attribute_curve, learning_curve
+from hsem.evaluation.curves import _drawn, attribute_curve, learning_curve, sharing_none
 from hsem.evaluation.effects import edited_scores
 from hsem.judges.scorers import select
 from hsem.supervised.annotation import annotate
@@ -108,6 +108,21 @@ def test_draws_are_nested_and_share_nothing_while_they_can(examples):
     assert len(set.union(*[sets[3 * d + 2] for d in range(10)])) == 40  # of 20: they must overlap
 
 
+@pytest.mark.parametrize(
+    ("pool", "draws", "n"), [(40, 10, 4), (40, 10, 13), (37, 20, 18), (5, 9, 5)]
+)
+def test_draws_that_share_none_are_told_from_those_that_do(examples, pool, draws, n):
+    found = _drawn(examples.first(pool), [n], draws, generator())
+    sets = [{*zip(e.positive, e.negative, strict=True)} for e in found]
+    chosen = [sets[int(d)] for d in sharing_none(torch.arange(draws), n, pool)]
+    if n == pool:  # every draw is everything
+        assert len(chosen) == draws
+        return
+    assert len(chosen) > 1 and len(set.union(*chosen)) == n * len(chosen)  # none is in two of them
+    for one in sets:  # and no other could be taken with them
+        assert one in chosen or any(one & other for other in chosen)
+
+
 def test_pairs_with_mixed_sides_find_nothing(model, examples):
     """The control: the same pictures, without the label."""
     counts = (5, 20)
@@ -164,6 +179,30 @@ def test_effects_are_compared_at_equal_length(model, examples):
     assert share["x_T"][0] < 0.5 < share["x_T"][1]  # little of a long vector points the right way
 
 
+def test_each_draw_has_people_of_its_own(model, examples):
+    """Worked out again from the stored directions of the first draw, on its share of the seeds."""
+    settings = {"seeds": range(900, 906), "scorer": HALVES, "scale": 0.5, **QUIET}
+    curve = learning_curve(model, examples, [2, 9], draws=3, generator=generator(), **settings)
+    first = [900, 903]
+    x_T = hsem.draw_noise(model, first, 0)[0]
+
+    def mean(edit=None, start=x_T):
+        return edited_scores(model, HALVES, first, examples.timesteps, edit, x_T=start, eta=0.0)[
+            :, 0
+        ].mean()
+
+    for k in range(2):
+        in_h, in_x_T = (0.5 * curve.directions[key][k] for key in ("h", "x_T"))
+        assert curve.effect["h"][0, k] == pytest.approx(
+            float(mean(hsem.add(in_h)) - mean()), abs=1e-5
+        )
+        assert curve.effect["x_T"][0, k] == pytest.approx(
+            float(mean(start=x_T + in_x_T) - mean()), abs=1e-5
+        )
+    for found in curve.directions.values():  # as long as the reference, so as long as each other
+        assert found[0].norm() == pytest.approx(float(found[1].norm()), rel=1e-5)
+
+
 def test_a_pool_in_memory_gives_the_same_curve(model, examples):
     crowd = hsem.sample(model, range(400), steps=1, eta=0.0, progress=False)
     stored, fresh = (
@@ -185,6 +224,7 @@ def test_a_pool_in_memory_gives_the_same_curve(model, examples):
         ({"counts": [41]}, "1..40"),
         ({"counts": [81], "held_out": False}, r"1..80 and draws"),
         ({"draws": 0}, "draws=0"),
+        ({"scorer": HALVES, "seeds": [900]}, "one for each of 5 draws"),
         ({"scorer": select(HALVES, ["lower"])}, "no attribute 'upper'; there are lower"),
     ],
 )
