@@ -217,7 +217,7 @@ def _caption(old: str, new: str) -> Callable[[NotebookNode], None]:
     ("spoil", "fault"),
     [
         (_caption("portraits-64", "our model"), "tab-sd: the caption names no model"),
-        (_caption("10 repeats of 20 people", "many people"), "tab-sd: the caption says neither"),
+        (_caption("10 repeats of 100 people", "many people"), "tab-sd: the caption says neither"),
         (_caption("second judge", "scores"), "cell tables: a table in sd whose caption"),
         (_typed, "It is 0.29"),
         (_much_code, "more than two screens"),
