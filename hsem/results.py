@@ -259,7 +259,8 @@ def _counted(model: HSpaceUNet, name: str, runs: int) -> Iterator[None]:
     told = f"{name}, about {minutes:.0f} min" if minutes >= 1 else name
     with tqdm(total=runs, desc=told, unit="run", smoothing=0) as bar:
         watch = model.unet.mid_block.register_forward_hook(
-            lambda _, given, __: bar.update(len(given[0]))
+            # `and None`: a bar that draws itself returns True, which would stand in for h
+            lambda _, given, __: bar.update(len(given[0])) and None
         )
         try:
             yield
