@@ -258,10 +258,11 @@ def _counted(model: HSpaceUNet, name: str, runs: int) -> Iterator[None]:
     minutes = runs * (time.perf_counter() - start) / few / 60
     told = f"{name}, about {minutes:.0f} min" if minutes >= 1 else name
     with tqdm(total=runs, desc=told, unit="run", smoothing=0) as bar:
-        watch = model.unet.mid_block.register_forward_hook(
-            # `and None`: a bar that draws itself returns True, which would stand in for h
-            lambda _, given, __: bar.update(len(given[0])) and None
-        )
+
+        def count(_: Any, given: tuple[Tensor, ...], __: Tensor) -> None:
+            bar.update(len(given[0]))  # not returned: what a hook returns stands in for h
+
+        watch = model.unet.mid_block.register_forward_hook(count)
         try:
             yield
         finally:

@@ -119,6 +119,28 @@ def test_results_of_another_model_are_computed_once(photos, clip, monkeypatch) -
         results.load_or_make("swap", photos, n=3)
 
 
+def test_a_bar_that_draws_itself_leaves_h_alone(photos, monkeypatch) -> None:
+    """Then tqdm's `update` returns True, and what a forward hook returns replaces the output."""
+    bars = []
+
+    class Drawing(results.tqdm):
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **kwargs)
+            bars.append(self)
+            self.seen = 0
+
+        def update(self, n=1):
+            self.seen += n
+            return True
+
+    monkeypatch.setattr(results, "tqdm", Drawing)
+    x = torch.zeros(3, *photos.image_shape)
+    expected = photos.eps(x, 500)
+    with results._counted(photos, "some", 3):
+        assert torch.equal(photos.eps(x, 500), expected)
+    assert bars[0].seen == 3
+
+
 def test_unknown_recipes_and_sizes(photos, clip) -> None:
     with pytest.raises(ValueError, match="no recipe for 'nothing'"):
         results.load_or_make("nothing", photos)
