@@ -5,13 +5,16 @@
     python -m hsem.recipes.swap --model FOLDER --output swap-mine.safetensors   # one other model
 
 What the file holds of the same weights is kept, and so is what it holds of weights that are not
-named: earlier points of the training need not be at hand.
+named: earlier points of the training need not be at hand. Parts that an older version of this
+recipe did not measure are added.
 
 Two portraits are drawn, S1 and S2. Then S1 is drawn again with its own noise and the h of S2 at
 every step (Fig. 2a), and the other way round. Controls: the same h with its channels in another
-order, and a random h of equal norm at each step. Stored are scores, in standard deviations of
-held-out portraits; the chapters turn them into shares. About 16,000 runs of the network for each
-model with a hundred pairs.
+order, and a random h of equal norm at each step; and as the stricter one a stranger's h, which is
+as good an h as that of S2, scaled to the norm of S2's at each step. Then the h of S2 is given in
+one quarter of the steps only. Stored are scores, in standard deviations of held-out portraits,
+which the chapters turn into shares, and pictures of the first pairs. About 21,000 runs of the
+network for each model with a hundred pairs.
 """
 
 from __future__ import annotations
@@ -32,8 +35,10 @@ from .parts import FLOAT, WHOLE, Parts
 from .reference import Judge, judges_of
 
 STEPS, ETA, SECOND = 20, 0.0, 500_000  # SECOND: seed of the first S2
+QUARTERS, TIMED, SHOWN = 4, 64, 5  # pairs whose h is swapped by quarters; pairs with pictures
 MEASURED_BY = "the second judge"
 TWIN = "portraits-64-obeys"
+MORE = ("stranger", "quarters", "pictures")
 VARIANTS: dict[str, dict[str, Any]] = {"swap": {}}
 SMALL = {"n": 12}
 EXACT = False
@@ -51,6 +56,18 @@ def like_in_norm(h_seq: Tensor, seed: int) -> Tensor:
     axes = (2, 3, 4)
     norm = torch.linalg.vector_norm
     return noise * norm(h_seq, dim=axes, keepdim=True) / norm(noise, dim=axes, keepdim=True)
+
+
+def to_norm_of(h_seq: Tensor, like: Tensor) -> Tensor:
+    """h scaled, for each person and step, to the norm of another."""
+    axes = (2, 3, 4)
+    norm = torch.linalg.vector_norm
+    return h_seq * norm(like, dim=axes, keepdim=True) / norm(h_seq, dim=axes, keepdim=True)
+
+
+def quarter(k: int) -> range:
+    """Steps of the k-th quarter."""
+    return range(STEPS * k // QUARTERS, STEPS * (k + 1) // QUARTERS)
 
 
 def swaps(model: hsem.HSpaceUNet, judge: Judge, n: int) -> Tensor:
@@ -72,6 +89,34 @@ def swaps(model: hsem.HSpaceUNet, judge: Judge, n: int) -> Tensor:
             ).images
         )
     return torch.stack([judge(x.clamp(-1, 1)) / judge.spread for x in images])
+
+
+def more(model: hsem.HSpaceUNet, judge: Judge, n: int) -> dict[str, Tensor]:
+    """What is measured with the h of the same S2.
+
+    stranger : (n, attributes), S1 with the h of the S2 of the *next* pair, at the norm of its own
+    quarters : (4, m, attributes), S1 of the first m pairs with the h of S2 in one quarter of steps
+    pictures : (3, few, 3, H, W) bytes, S1, S2, and S1 with the h of S2
+    """
+    one, m, few = range(n), min(n, TIMED), min(n, SHOWN)
+    common: dict[str, Any] = {"steps": STEPS, "eta": ETA, "progress": False}
+    s2 = hsem.sample(model, seeds=range(SECOND, SECOND + n), **common)
+    h2 = s2.h_seq
+    assert h2 is not None
+
+    def drawn(seeds: range, edit: hsem.Edit | None = None) -> Tensor:
+        run = hsem.sample(model, seeds=seeds, edit=edit, record=(), **common)
+        return run.images.clamp(-1, 1)
+
+    strange = to_norm_of(h2.roll(-1, 0), h2)
+    parted = [drawn(one[:m], hsem.only_at(hsem.swap(h2[:m]), quarter(k))) for k in range(QUARTERS)]
+    shown = [drawn(one[:few]), s2.images[:few], drawn(one[:few], hsem.swap(h2[:few]))]
+    pictures = ((torch.stack(shown).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return {
+        "stranger": judge(drawn(one, hsem.swap(strange))) / judge.spread,
+        "quarters": torch.stack([judge(x) / judge.spread for x in parted]),
+        "pictures": pictures,
+    }
 
 
 def stored(output: str, n: int) -> dict[str, dict[str, Any]]:
@@ -97,7 +142,8 @@ def parser() -> argparse.ArgumentParser:
 
 def runs(args: argparse.Namespace) -> int:
     """How often the networks run."""
-    return int(6 * STEPS * args.n * (1 + len(args.also)))
+    each = 6 * args.n + 2 * args.n + QUARTERS * min(args.n, TIMED) + 2 * min(args.n, SHOWN)
+    return int(STEPS * each * (1 + len(args.also)))
 
 
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
@@ -111,10 +157,14 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         one = hsem.load(source, device=model.device, dtype=model.dtype) if source else model
         judge = judges_of(one)[1]
         prints[label] = one.fingerprint
-        if before["prints"].get(label) != one.fingerprint:
-            parts = Parts(args.output, one, n=args.n, steps=STEPS, eta=ETA, second=SECOND)
+        parts = Parts(args.output, one, n=args.n, steps=STEPS, eta=ETA, second=SECOND)
+        same = before["prints"].get(label) == one.fingerprint
+        if not same:
             tensors[label] = parts("scores", lambda m=one, j=judge: swaps(m, j, args.n))  # type: ignore[misc]
-            kept.append(parts)
+        if not same or not {f"{label}/{key}" for key in MORE} <= tensors.keys():
+            found = parts.tensors("more", lambda m=one, j=judge: more(m, j, args.n))  # type: ignore[misc]
+            tensors |= {f"{label}/{key}": found[key] for key in MORE}
+        kept.append(parts)
     path = results.save(
         args.output, model, tensors, columns=list(judge.names), fingerprints=prints,
         rows=["S1", "S2", "S1 with h of S2", "S2 with h of S1", "channels shuffled", "noise"],

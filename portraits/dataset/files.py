@@ -5,7 +5,8 @@
 A pack is one file that travels: mosaics of 32 x 32 pictures in AVIF 4:4:4 (30,000 portraits at
 quality 95 take 62 MB and lie 44 dB from the renders; at 91 they take 44 MB), or in lossless WebP
 (`--quality 101`), with the labels. DATA is a folder of shards or packs named `train_*.npz` and
-`held_*.npz`, or one such file; a pack lying beside it then gives the other split.
+`held_*.npz`, or one file. A file is taken as it is: it holds training portraits, whatever its name,
+unless that begins with "held"; the files of the other split then lie beside it, named as above.
 """
 
 from __future__ import annotations
@@ -25,15 +26,23 @@ SIDE, ACROSS = 64, 32  # pixels of a picture, pictures in a row of a mosaic
 
 
 def files_of(data: Path, split: str) -> list[Path]:
-    """The files that hold a split, in order."""
-    if data.is_file() and data.name.startswith(split):
+    """The files that hold a split, in order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `data` does not exist, or there are none.
+    """
+    remedy = "render some, see portraits/README.md"
+    if not data.exists():
+        raise FileNotFoundError(f"data={str(data)!r} does not exist; {remedy}")
+    own = ("held" if data.name.startswith("held") else "train") if data.is_file() else None
+    if own == split:
         return [data]
-    folder = data if data.is_dir() else data.parent
-    found = sorted(folder.glob(f"{split}_*.npz"))
+    found = sorted((data.parent if own else data).glob(f"{split}_*.npz"))
     if not found:
-        raise FileNotFoundError(
-            f"data={str(data)!r} holds no {split}_*.npz; render some, see portraits/README.md"
-        )
+        told = f"is a file of {own} portraits, and beside it lies" if own else "holds"
+        raise FileNotFoundError(f"data={str(data)!r} {told} no {split}_*.npz; {remedy}")
     return found
 
 

@@ -1,10 +1,12 @@
 """How good are the samples of the packaged models? Measured, not admired.
 
-    python -m portraits.evaluate --data DATA [--samples 2000] [--models portraits-64 ...]
+    python -m portraits.evaluate --data DATA --out book/_pictures       # 20 steps, eta 0
+    python -m portraits.evaluate --data DATA --eta 1                    # as most chapters sample
 
-Writes `evaluation.json` into each model's folder in the package, from which the book makes its
-table, prints that table, and makes three pictures of the first model (samples, nearest training
-neighbours, steps and eta). Five questions, each with the answer that real data would give:
+Writes `evaluation.json` into each model's folder in the package (other settings have files of
+their own, such as `evaluation-eta1.json`), and prints the table of the book (`report.py`). With
+`--out` it makes three pictures of the first model: samples, nearest training neighbours, steps and
+eta. Five questions, each with the answer that real data would give:
 
 1. Do the attributes of samples have the distribution of those of held-out portraits?
    Kolmogorov-Smirnov distance per attribute, next to that of two halves of real data.
@@ -22,13 +24,13 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import hsem
+from hsem.evaluation.targets import earlier, of_handles, of_samples
 from hsem.files import replacing
 from hsem.network.models import DATA
 from hsem.recipes.parts import Parts
@@ -45,17 +47,16 @@ from .measures import (
     tile,
     to_unit,
 )
+from .report import NETWORKS, Column, table
 
-MODELS = ("portraits-64", "portraits-64-obeys")
 FIRST_SEED = 10_000_000
-# name, how to read it off the metrics, better when ("below" or "above"), target
-TARGETS = (
-    ("Kolmogorov-Smirnov distance, mean", lambda m: mean(m["ks"].values()), "below", 0.10),
-    ("spread of attributes, mean", lambda m: mean(m["spread"].values()), "above", 0.85),
-    ("Frechet distance of features", lambda m: m["frechet"], "below", 30.0),
-    ("told from real by a small network", lambda m: m["real_or_fake_accuracy"], "below", 0.88),
-    ("nearest training portrait over held-out's", lambda m: m["nearest_ratio"], "above", 0.90),
-)  # fmt: skip
+STEPS, ETA = 20, 0.0
+
+
+def file_name(steps: int = STEPS, eta: float = ETA) -> str:
+    """Of the numbers beside the weights: each setting has its own, so that none is overwritten."""
+    own = [f"steps{steps}"] * (steps != STEPS) + [f"eta{eta:g}"] * (eta != ETA)
+    return "-".join(["evaluation", *own]) + ".json"
 
 
 def draw(
@@ -153,7 +154,7 @@ def evaluate(
         "torch_threads": torch.get_num_threads(),
     }
     folder = DATA / name if (DATA / name).is_dir() else Path(name)
-    with replacing(folder / "evaluation.json") as part:
+    with replacing(folder / file_name(steps, eta)) as part:
         part.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     if out is not None:
         pictures(model, fake, train, out)
@@ -161,34 +162,22 @@ def evaluate(
     return metrics
 
 
-def table(found: dict[str, dict[str, Any]]) -> str:
-    """Targets, and what each model reached."""
-    head = f"{'':44}{'target':>12}" + "".join(f"{name:>22}" for name in found)
-    lines = [head]
-    for what, read, better, target in TARGETS:
-        line = f"{what:44}{('<= ' if better == 'below' else '>= ') + format(target, 'g'):>12}"
-        for metrics in found.values():
-            value = read(metrics)
-            reached = value <= target if better == "below" else value >= target
-            line += f"{value:14.3f}{'' if reached else '   short':>8}"
-        lines.append(line)
-    return "\n".join(lines)
-
-
 def main() -> None:
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     p.add_argument("--data", type=Path, required=True, help="folder of shards or packs")
-    p.add_argument("--models", nargs="+", default=list(MODELS), help="names or diffusers folders")
-    p.add_argument("--out", type=Path, default=Path("book/_pictures"), help="pictures of the first")
+    p.add_argument("--models", nargs="+", default=list(NETWORKS), help="names or diffusers folders")
+    p.add_argument("--out", type=Path, help="folder for pictures of the first")
     p.add_argument("--samples", type=int, default=2000)
-    p.add_argument("--steps", type=int, default=20, help="as the chapters use")
-    p.add_argument("--eta", type=float, default=0.0)
+    p.add_argument("--steps", type=int, default=STEPS, help="as the chapters use")
+    p.add_argument("--eta", type=float, default=ETA)
     args = p.parse_args()
-    found = {}
+    columns: dict[str, Column] = dict(earlier())
     for k, name in enumerate(args.models):
         out = None if k else args.out
-        found[name] = evaluate(name, args.data, args.samples, args.steps, args.eta, out)
-    print(table(found))
+        found = evaluate(name, args.data, args.samples, args.steps, args.eta, out)
+        columns[Path(name).name] = of_samples(found) | of_handles(found["model"])
+        halves = of_samples(found, halves=True)
+    print(table(columns, halves))
 
 
 if __name__ == "__main__":

@@ -66,13 +66,16 @@ def test_celebahq_in_the_layout_of_the_hub(tmp_path: Path) -> None:
     halves_equal_whole(model, 700, batch=1)
 
 
-def test_stock_diffusers_reads_the_folder_of_the_package(portraits: hsem.HSpaceUNet) -> None:
-    folder = Path(hsem.__file__).parent / "data" / "portraits-64"
+@pytest.mark.parametrize("name", ["portraits-64", "portraits-64-obeys"])
+def test_stock_diffusers_reads_the_folders_of_the_package(name: str) -> None:
+    folder, model = Path(hsem.__file__).parent / "data" / name, hsem.load(name, device="cpu")
     pipeline = DDPMPipeline.from_pretrained(folder)
-    theirs, ours = pipeline.unet.state_dict(), portraits.unet.state_dict()
+    theirs, ours = pipeline.unet.state_dict(), model.unet.state_dict()
     assert theirs.keys() == ours.keys()
     assert all(torch.equal(theirs[k].float(), ours[k]) for k in ours)
-    assert pipeline.scheduler.config.prediction_type == portraits.prediction_type
+    other = "portraits-64" if name.endswith("obeys") else "portraits-64-obeys"
+    assert hsem.load(other, device="cpu").fingerprint != model.fingerprint  # control
+    assert pipeline.scheduler.config.prediction_type == model.prediction_type
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     assert size < 25e6
 

@@ -114,6 +114,23 @@ def test_a_pack_gives_back_what_it_was_made_of(folder, tmp_path, quality, tolera
     assert load_images(trip / "held_q.npz", "held").shape == (3, 3, 64, 64)
 
 
+def test_a_named_file_is_the_one_that_is_read(folder, tmp_path):
+    trip = tmp_path / "trip"
+    trip.mkdir()
+    pack(folder, trip / "train_x.npz", "train", 101, count=2)
+    pack(folder, trip / "mine.npz", "train", 101, count=5)
+    mine, all_of_them = read_images(trip / "mine.npz"), read_images(folder)
+    np.testing.assert_array_equal(mine, all_of_them[:5])  # not its sibling's two
+    assert len(read_labels(trip / "mine.npz")) == 5
+    assert len(read_images(trip)) == 2  # control: a folder goes by the names
+    with pytest.raises(FileNotFoundError, match=r"file of train .* beside it lies no held_\*"):
+        read_images(trip / "mine.npz", "held")
+    pack(folder, trip / "held_q.npz", "held", 101, count=3)
+    assert len(read_images(trip / "mine.npz", "held")) == 3
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read_images(trip / "train_typo.npz")  # not train_x.npz beside it
+
+
 def test_pictures_keep_their_place_in_a_mosaic():
     images = np.random.default_rng(0).integers(0, 256, (70, 64, 64, 3), dtype=np.uint8)
     np.testing.assert_array_equal(files._cut(files._mosaic(images))[:70], images)

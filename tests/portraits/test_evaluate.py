@@ -12,7 +12,9 @@ import pytest
 import torch
 
 import hsem
+from hsem.evaluation.targets import TARGETS
 from hsem.recipes.parts import Parts
+from portraits.evaluate import sweep
 from portraits.evaluate.measures import (
     frechet_distance,
     kolmogorov_smirnov,
@@ -21,7 +23,8 @@ from portraits.evaluate.measures import (
     real_or_fake,
     spread,
 )
-from portraits.evaluate.samples import TARGETS, draw, table
+from portraits.evaluate.report import markdown, stored, table
+from portraits.evaluate.samples import draw, file_name
 
 DRAW = torch.Generator().manual_seed(0)
 
@@ -67,12 +70,46 @@ def test_samples_are_rounded_as_files_are() -> None:
 
 def test_the_table_says_what_is_short() -> None:
     good = {
-        "ks": {"a": 0.05}, "spread": {"a": 0.9}, "frechet": 10.0,
-        "real_or_fake_accuracy": 0.7, "nearest_ratio": 1.0,
+        "ks": 0.05, "spread": 0.9, "frechet": 10.0, "told": 0.7, "nearest": 1.0,
+        "exchange": 0.5, "handles": 8.0, "smile": (6.0, 8), "mouth": (6.0, 8),
     }  # fmt: skip
-    text = table({"one": good, "two": {**good, "frechet": 70.0}})
+    text = table({"one": good, "two": {**good, "frechet": 70.0}, "three": {"ks": None}})
     assert text.count("short") == 1
     assert len(text.splitlines()) == 1 + len(TARGETS)
+
+
+def test_the_model_card_shows_what_is_stored() -> None:
+    root = Path(__file__).resolve().parents[2]
+    card, columns = (root / "portraits/MODEL_CARD.md").read_text(encoding="utf-8"), stored()
+    assert markdown(*columns) in card
+    better = {**columns[0], "portraits-64": {**columns[0]["portraits-64"], "ks": 0.01}}
+    assert markdown(better, columns[1]) not in card  # control
+
+
+def test_each_setting_has_a_file_of_its_own() -> None:
+    assert file_name() == file_name(20, 0.0) == "evaluation.json"
+    names = {file_name(steps, eta) for steps in (10, 20) for eta in (0.0, 0.5, 1.0)}
+    assert len(names) == 6 and "evaluation-eta1.json" in names
+
+
+def test_a_sweep_keeps_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HSEM_CACHE", str(tmp_path / "cache"))
+    model = hsem.tiny_unet()
+    held = torch.randint(0, 256, (30, 3, 64, 64), generator=DRAW, dtype=torch.uint8)
+    monkeypatch.setattr(sweep.hsem, "load", lambda *a, **k: model)
+    monkeypatch.setattr(sweep, "load_images", lambda data, split: held)
+    big = torch.nn.functional.interpolate
+    monkeypatch.setattr(
+        sweep,
+        "draw",
+        lambda *args: (big(draw(*args)[0], size=64), 1.0),  # the judge reads 64 pixels
+    )
+    sweep.sweep(str(tmp_path), tmp_path, 6, [2, 3], [0.0, 1.0])
+    found = json.loads((tmp_path / sweep.NAME).read_text())
+    assert [(r["steps"], r["eta"]) for r in found["settings"]] == [(2, 0), (2, 1), (3, 0), (3, 1)]
+    assert len({r["frechet"] for r in found["settings"]}) == 4
+    assert found["as_many_real"]["frechet"] < min(r["frechet"] for r in found["settings"])
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))  # tidied
 
 
 # Evaluates the tiny network of the tests; dies by SIGKILL as it writes part number `last`.

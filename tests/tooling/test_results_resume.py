@@ -69,10 +69,12 @@ def needed(tmp_path_factory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("needed")
     names = ("named", "principal", "real_faces")
     for name in names:
-        assert run(folder, name, 0) == 0
+        more = ["--directions", str(folder / "named.safetensors")] if name == "real_faces" else []
+        assert run(folder, name, 0, *more) == 0
     named, principal, given = (str(folder / f"{n}.safetensors") for n in names)
     found = {"regions": ["--principal", principal], "expressions": ["--directions", given]}
-    return found | {name: ["--directions", named] for name in ("table_one", "sequence")}
+    takers = ("table_one", "sequence", "real_faces")
+    return found | {name: ["--directions", named] for name in takers}
 
 
 @pytest.mark.slow
@@ -82,7 +84,7 @@ def test_killed_and_started_again(name: str, needed: dict, tmp_path: Path) -> No
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert run(whole, name, 0, *more) == 0
     assert not list((whole / "parts").glob("*"))  # cleared when the result is there
-    for last in (2, 2) if name != "swap" else (2,):  # killed, and killed again later
+    for last in (2, 2):  # killed, and killed again later
         assert run(broken, name, last, *more) == -signal.SIGKILL
     assert list(broken.rglob("*.safetensors")) and not list(broken.rglob(".*"))  # nothing half
     assert run(broken, name, 0, *more) == 0

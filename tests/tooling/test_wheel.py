@@ -16,12 +16,15 @@ USE = """
 import hsem, pathlib, sys
 assert pathlib.Path(hsem.__file__).is_relative_to(sys.argv[1]), hsem.__file__
 model = hsem.load()
-run = hsem.sample(model, seeds=[3, 4], steps=3, progress=False)
+twin = hsem.load("portraits-64-obeys")
+run, other = (hsem.sample(m, seeds=[3, 4], steps=3, progress=False) for m in (model, twin))
+assert twin.fingerprint != model.fingerprint and not run.images.equal(other.images)
+assert other.images.isfinite().all() and other.h_seq.shape == run.h_seq.shape
 scores = hsem.classifier.load()(run.images)
 assert scores.shape == (2, len(hsem.classifier.load().names)) and scores.isfinite().all()
 assert len(hsem.datasets.portraits()) > 100 and len(hsem.datasets.expressions()) > 100
 assert hsem.masks.region("mouth", model).sum() > 0
-print("used", model.name)
+print("used", model.name, "and", twin.name)
 """
 
 
@@ -55,9 +58,11 @@ def test_the_installed_package_loads_samples_and_classifies(wheel: Path, tmp_pat
         archive.extractall(installed)
     done = use(installed, empty)
     assert done.returncode == 0, done.stderr
-    assert "used portraits-64" in done.stdout
+    assert "used portraits-64 and portraits-64-obeys" in done.stdout
     assert list(empty.iterdir()) == []  # nothing is written unasked
-    # control: without its data the package cannot do this
+    # controls: without the twin, or without its data, the package cannot do this
+    shutil.rmtree(installed / "hsem" / "data" / "portraits-64-obeys")
+    assert use(installed, empty).returncode != 0
     shutil.rmtree(installed / "hsem" / "data")
     assert use(installed, empty).returncode != 0
 
