@@ -1,0 +1,206 @@
+"""Results for "Asyrp, and which steps matter": edits with and without Asyrp (SM B, Figs. 11, 12).
+
+    python -m hsem.recipes.asyrp                # a quarter of an hour on one core
+
+Needs the directions of `named` and the strength of `principal`. Each direction is applied plainly,
+by Asyrp at several scales, and by Asyrp with the scale of each step that `first_order` foretells.
+How far each picture lies from the plain edit is stored, and that of Asyrp along the *other*
+directions, as a control. The same for directions of algorithm 1 that are kept to the eyes and to
+the mouth of single images. About 56,000 runs of the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import sqrt
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import hsem
+from hsem import results
+from hsem.diffusion.schedule import Schedule, sigma
+from hsem.evaluation.effects import FIRST_SEED
+from hsem.judges import geometry
+from hsem.judges.scorers import scores_of
+
+from . import command
+from .command import run
+from .expressions import all_of, split
+from .parts import FLOAT, WHOLE, Parts
+from .reference import judges_of, kind_of, region_of
+
+NAMES = ("yaw", "age", "gender", "glasses")  # of Fig. 12
+REGIONS = ("eyes", "mouth")  # of Fig. 11
+SCALES = (0.2, 0.35, 0.55, 1.0)
+KINDS = ("none", "plain", *(f"asyrp {s:g}" for s in SCALES), "asyrp by step")
+OPENED = {"eyes": "eye_opening", "mouth": "mouth_opening"}
+FIRST = FIRST_SEED + 50_000  # of people that no other chapter looks at
+OWN = 2_000_000  # the images of `regions`
+ETA = 1.0
+VARIANTS: dict[str, dict[str, Any]] = {"asyrp": {}}
+SMALL = {"people": 8, "images": 2}
+EXACT = False  # directions of an image are found in float32 all the same
+
+
+def first_order(schedule: Schedule, eta: float) -> Tensor:
+    """(T,): a plain edit as a multiple of the same edit by Asyrp, at each step, if h acts linearly.
+
+    A shift d of the noise moves x by c_P d through P_t (eq. 3) and by c_D d through D_t (eq. 4),
+    which has the other sign. Asyrp keeps c_P alone, so the plain edit is 1 + c_D / c_P times that:
+    one minus the ratio of the signal-to-noise ratios before and after the step for eta = 1, of
+    their roots for eta = 0.
+    """
+    found = []
+    for _, a, a_prev in schedule:
+        through_p = -sqrt(a_prev * (1 - a) / a)
+        through_d = sqrt(max(1 - a_prev - sigma(a, a_prev, eta) ** 2, 0.0))
+        found.append(1 + through_d / through_p)
+    return torch.tensor(found, **FLOAT)
+
+
+def rms(a: Tensor, b: Tensor) -> Tensor:
+    """Root mean square difference of each picture, (n,)."""
+    return (a - b).square().mean(dim=(1, 2, 3)).sqrt()
+
+
+@contextmanager
+def exactly(model: hsem.HSpaceUNet) -> Iterator[hsem.HSpaceUNet]:
+    """The model in float32 within the block: derivatives are taken."""
+    before = model.dtype
+    try:
+        yield model.to(dtype=torch.float32)
+    finally:
+        model.to(dtype=before)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = command.parser(__doc__)
+    parser.add_argument("--people", type=int, default=64, help="new samples for each direction")
+    parser.add_argument("--images", type=int, default=12, help="images with their own directions")
+    parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
+    parser.add_argument("--directions", default="named", help="stored results to take")
+    parser.add_argument("--principal", default="principal", help="results whose strength is taken")
+    return parser
+
+
+def runs(args: argparse.Namespace) -> int:
+    """How often the network runs; one by Asyrp, or a Jacobian product, counts as two at most."""
+    people = args.people * (len(NAMES) + 1 / 2) * 20
+    return int(people * (1.5 + 2 * (len(KINDS) - 2)) + args.images * (20 * 25 + 2 * 130))
+
+
+def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
+    """One file: of named directions, and of directions of single images."""
+    judge = judges_of(model)[1]  # chose no example
+    shapes = geometry.load(device=model.device) if kind_of(model) == "portraits" else None
+    scorer = all_of(judge, shapes)
+    named = results.load_or_make(args.directions, model)
+    parts = Parts(args.output, model, **vars(args), directions_of=named.provenance["date"])
+    directions = {name: named.directions[name] for name in NAMES}
+    grid = Schedule(model.alpha_bar, directions["yaw"].timesteps)
+    tensors: dict[str, Tensor] = {
+        f"first order/{eta:g}": first_order(grid, eta) for eta in (0.0, ETA)
+    }
+
+    def drawn(key: str, seeds: Sequence[int], v: hsem.Direction, eta: float) -> Tensor:
+        """Pictures of all kinds, (kinds, n, 3, H, W), in parts."""
+        by_step = v.delta_h * first_order(grid, eta).to(v.delta_h).view(-1, 1, 1, 1)
+        edits: list[tuple[Any, bool]] = [(None, False), (hsem.add(v), False)]
+        edits += [(hsem.add(v, s), True) for s in SCALES]
+        edits.append((hsem.add(by_step), True))
+
+        def some(which: Sequence[int]) -> dict[str, Tensor]:
+            found = [
+                hsem.sample(
+                    model, which, schedule=grid, eta=eta, edit=edit, asyrp=asyrp, record=(),
+                    progress=False,
+                ).images
+                for edit, asyrp in edits
+            ]  # fmt: skip
+            return {"images": torch.stack(found, dim=1)}
+
+        return parts.over(key, seeds, some, 16)["images"].transpose(0, 1)
+
+    def keep(key: str, images: Tensor) -> None:
+        scores = torch.stack([scores_of(scorer, x.clamp(-1, 1)) for x in images])
+        cut = split(key, scores.flatten(0, 1), judge)
+        tensors.update({k: x.unflatten(0, images.shape[:2]) for k, x in cut.items()})
+        tensors[f"apart/{key}"] = torch.stack([rms(x, images[1]) for x in images])
+
+    people = range(FIRST, FIRST + args.people)
+    half = people[: max(2, args.people // 2)]
+    pictures = {name: drawn(name, people, v, ETA) for name, v in directions.items()}
+    for name, images in pictures.items():
+        keep(name, images)
+        others = torch.stack([
+            torch.stack([rms(x, images[1]) for x in pictures[other][2:]])
+            for other in directions if other != name
+        ])  # fmt: skip
+        tensors[f"others/{name}"] = others.flatten(0, 1)  # (3 * kinds of Asyrp, people)
+    keep("yaw, eta 0", drawn("yaw, eta 0", half, directions["yaw"], 0.0))
+
+    principal = results.load_or_make(args.principal, model)
+    gamma = 2 * median(principal.directions["pca/0"].step_norms().tolist())
+    step = round(0.4 * len(grid.timesteps))
+    own_people = range(OWN, OWN + args.images)
+
+    def of_image(seed: int) -> dict[str, Tensor]:
+        """Directions of one image for each region, and the pictures of all kinds."""
+        with exactly(model) as exact:
+            start = hsem.sample(exact, [seed], schedule=grid, eta=ETA, progress=False)
+            v = torch.cat([
+                hsem.image_directions(
+                    exact, start, step=step, k=1, mask=region_of(model, region),
+                    outside="penalise", rank=args.rank,
+                ).v
+                for region in REGIONS
+            ])  # fmt: skip
+        shift = gamma * v[:, None].expand(-1, len(grid.timesteps), -1, -1, -1)
+        at: dict[str, Any] = {"schedule": grid, "eta": ETA, "record": (), "progress": False}
+        both = torch.cat([shift, -shift])
+        with_it = hsem.sample(model, [seed] * len(both), edit=hsem.add(both), **at).images
+        plain = hsem.sample(model, [seed], **at).images
+        sign = torch.ones(len(REGIONS), **FLOAT)
+        if shapes is not None:  # the end that opens more, by the plain edit
+            lengths = scores_of(shapes, with_it.clamp(-1, 1)).unflatten(0, (2, len(REGIONS)))
+            for r, region in enumerate(REGIONS):
+                k = shapes.names.index(OPENED[region])
+                sign[r] = 1.0 if float(lengths[0, r, k]) >= float(lengths[1, r, k]) else -1.0
+        r_t = first_order(grid, ETA).to(shift).view(1, -1, 1, 1, 1)
+        shift = shift * sign.to(shift).view(-1, 1, 1, 1, 1)
+        kinds = [*(s * shift for s in SCALES), r_t * shift]
+        by_asyrp = hsem.sample(
+            model, [seed] * len(kinds) * len(REGIONS), edit=hsem.add(torch.cat(kinds)), asyrp=True,
+            **at,
+        ).images.unflatten(0, (len(kinds), len(REGIONS)))  # fmt: skip
+        up, down = with_it.split(len(REGIONS))
+        chosen = torch.where(sign.view(-1, 1, 1, 1) > 0, up, down)
+        images = torch.cat([plain.expand_as(chosen)[None], chosen[None], by_asyrp])
+        return {"v": (v * sign.view(-1, 1, 1, 1))[None], "images": images[None]}
+
+    found = parts.over("own", own_people, lambda which: of_image(which[0]), size=1)
+    for r, region in enumerate(REGIONS):
+        keep(f"own/{region}", found["images"][:, :, r].transpose(0, 1))
+    path = results.save(
+        args.output, model,
+        # by direction: scores (kinds, people, attributes), "apart/", "geometry/" and "seen/" of it
+        tensors | {"own/v": found["v"][:4], "own/step": torch.tensor([step], **WHOLE)},
+        kinds=list(KINDS), scales=list(SCALES), names=list(NAMES), regions=list(REGIONS),
+        columns=list(judge.names), lengths=list(shapes.names) if shapes else [],
+        people=args.people, first_seed=FIRST, images=args.images, first_image=OWN, step=step,
+        gamma=gamma, rank=args.rank, steps=len(grid.timesteps), eta=ETA, scale=1.0,
+        measured_by="the second judge", directions_of=args.directions,
+        command=command.said("asyrp", args),
+    )  # fmt: skip
+    parts.clear()
+    return path
+
+
+if __name__ == "__main__":
+    run(__name__)
