@@ -1,8 +1,8 @@
 """Results for Table I: effects of the original and of the disentangled directions.
 
 Needs the directions of `named.py`. Of the paper's own size, 10 repeats of 100 samples: 220,000 runs
-of the network, and two fifths of that at half the strength; fifty minutes and twenty on one core.
-Makes the two tables of the chapter, unless `--output` names one. What is there already, made with
+of the network, fifty minutes on one core; fewer samples at three other strengths, half an hour.
+Makes the four tables of the chapter, unless `--output` names one. What is there already, made with
 the same settings, is kept, so a run may be stopped, and `--repeats 20` goes on where ten were made.
 """
 
@@ -29,6 +29,8 @@ FIRST = FIRST_SEED + 10_000  # samples that no other chapter looks at
 VARIANTS: dict[str, dict[str, Any]] = {
     "table_one": {},
     "table_one-half": {"scale": 0.5, "n": 40},
+    "table_one-more": {"scale": 1.5, "n": 10},
+    "table_one-double": {"scale": 2.0, "n": 10},
 }
 SMALL = {"n": 4, "repeats": 2}
 EXACT = False

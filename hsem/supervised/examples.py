@@ -80,6 +80,17 @@ class Examples:
         )
         return self.rows(order[: self._checked(n)])
 
+    def shuffled(self, generator: torch.Generator) -> Examples:
+        """The same seeds with labels drawn by lot: a control, whose direction means nothing."""
+        both = self.positive + self.negative
+        order = torch.randperm(
+            len(both), generator=generator, device=generator.device, dtype=torch.long
+        ).tolist()
+        mixed = tuple(both[k] for k in order)
+        facts = {**self.provenance, "labels": "shuffled"}
+        n = len(self)
+        return replace(self, positive=mixed[:n], negative=mixed[n:], provenance=facts)
+
     def rows(self, index: Sequence[int] | Tensor) -> Examples:
         """The pairs at these positions."""
         rows = [int(k) for k in index]

@@ -107,6 +107,18 @@ def test_drawing_keeps_pairs_together_and_depends_on_the_generator_alone(entangl
             chosen.draw(n, torch.Generator())
 
 
+def test_shuffled_labels_know_nothing_of_the_attribute(entangled):
+    chosen = extremes(entangled, "age", count=50)
+    mixed = chosen.shuffled(torch.Generator().manual_seed(0))
+    assert {*mixed.positive, *mixed.negative} == {*chosen.positive, *chosen.negative}
+    assert len(mixed) == 50 and mixed.provenance["labels"] == "shuffled"
+    kept = len({*mixed.positive} & {*chosen.positive})
+    assert 15 <= kept <= 35  # of 50, by lot; all of them without shuffling
+    again = chosen.shuffled(torch.Generator().manual_seed(0))
+    assert again.positive == mixed.positive
+    assert chosen.shuffled(torch.Generator().manual_seed(1)).positive != mixed.positive
+
+
 # --------------------------------------------------------------------------- what cannot be chosen
 
 
