@@ -24,6 +24,8 @@ SMALL = {
     "sequence": "--people 2",
     "table_one": "--n 2 --repeats 3",
     "expressions": "--people 2",
+    "asyrp": "--people 2 --images 2 --rank 2",
+    "steps": "--people 2 --images 2",
 }
 # A recipe with the small network of the tests; it dies by SIGKILL as it writes file number `last`.
 RUNNER = """
@@ -74,6 +76,8 @@ def needed(tmp_path_factory) -> dict[str, list[str]]:
     named, principal, given = (str(folder / f"{n}.safetensors") for n in names)
     found = {"regions": ["--principal", principal], "expressions": ["--directions", given]}
     takers = ("table_one", "sequence", "real_faces")
+    both = ["--directions", named, "--principal", principal]
+    found |= {"asyrp": both, "steps": both}
     return found | {name: ["--directions", named] for name in takers}
 
 
