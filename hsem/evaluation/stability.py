@@ -10,6 +10,8 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from ..numerals import numeral
+
 LEVEL = 0.95  # of every interval in the book
 
 
@@ -17,7 +19,7 @@ class Estimate(NamedTuple):
     """A number, the interval that holds the truth with the stated level, and how many people.
 
     As text it is "2.94 (2.71 to 3.20)"; a format is applied to all three: f"{e:.0%}" gives
-    "29% (25% to 32%)".
+    "29% (25% to 32%)". Minus signs are minus signs, and what rounds to zero has none.
     """
 
     value: float
@@ -29,7 +31,7 @@ class Estimate(NamedTuple):
         return format(self, ".2f")
 
     def __format__(self, spec: str) -> str:
-        value, low, high = (format(x + 0.0, spec).replace("-", "\N{MINUS SIGN}") for x in self[:3])
+        value, low, high = (numeral(x, spec) for x in self[:3])
         return f"{value} ({low} to {high})"
 
 

@@ -1,5 +1,6 @@
 """Pictures and tables for notebooks; nothing else in `hsem` draws."""
 
+from ..numerals import numeral
 from .blind import BlindTest, blind_test
 from .differences import difference
 from .film import Film
@@ -23,6 +24,7 @@ __all__ = [
     "figure",
     "grid",
     "live_slider",
+    "numeral",
     "of",
     "playground",
     "publish",

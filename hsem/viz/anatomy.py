@@ -56,60 +56,59 @@ def measure(model: HSpaceUNet) -> list[dict[str, Any]]:
     ]
 
 
+WIDE = 7.2  # inches of the drawing, which are the width of a page
+
+
 def draw(blocks: list[dict[str, Any]]) -> Any:
-    """matplotlib Figure of `measure`'s blocks: height is resolution, width is channels."""
+    """matplotlib Figure of `measure`'s blocks: height is resolution, width is channels.
+
+    Each block has a column of its own, wide enough for its texts. Skip connections run above the
+    blocks, and above the letter h, without crossing it.
+    """
     import matplotlib.pyplot as plt
-    from matplotlib.patches import FancyArrowPatch, Rectangle
+    from matplotlib.patches import Rectangle
 
     ink = tuple(v / 255 for v in INK[:3])
     colours = {"down": ENCODER, "middle": BOTTLENECK, "up": DECODER, "edge": EDGE}
-    figure, axes = plt.subplots(figsize=(9, 3.6))
-    left, tops = 0.0, {}
-    for block in blocks:
+    figure, axes = plt.subplots(figsize=(WIDE, 3.2))
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+    column = 1.0 / len(blocks)
+    most = max(log2(b["shape"][0] + 1) for b in blocks)
+    highest = max(log2(b["shape"][1]) for b in blocks)
+    size = min(9.0, 95.0 / len(blocks))  # points: many blocks have narrow columns
+    tops: dict[str, tuple[float, float]] = {}
+    for k, block in enumerate(blocks):
         channels, height, width = block["shape"]
-        w, tall = 0.18 + 0.11 * log2(channels + 1), 0.55 * log2(height) - 0.5
+        middle = (k + 0.5) * column
+        w = column * (0.2 + 0.55 * log2(channels + 1) / most)
+        tall = 0.36 * max(0.12, (log2(height) - 1) / max(highest - 1, 1))
         axes.add_patch(
-            Rectangle((left, -tall / 2), w, tall, color=colours[block["side"]], alpha=0.85)
-        )
-        middle = left + w / 2
-        tops[block["name"]] = (middle, tall / 2)
-        axes.text(middle, -tall / 2 - 0.12, block["name"], ha="center", va="top", color=ink, size=9)
-        count = block["parameters"] / 1e6
-        text = (
-            f"{channels}×{height}×{width}\n{count:.2f} M"
-            if count >= 0.01
-            else (f"{channels}×{height}×{width}")
-        )
-        axes.text(middle, -tall / 2 - 0.36, text, ha="center", va="top", color=ink, size=7.5)
-        left += w + 0.55
-    downs = [b["name"] for b in blocks if b["side"] == "down"]
-    ups = [b["name"] for b in blocks if b["side"] == "up"]
-    for down, up in zip(downs, reversed(ups), strict=False):
-        (x1, y1), (x2, y2) = tops[down], tops[up]
-        axes.add_patch(
-            FancyArrowPatch(
-                (x1, y1 + 0.03),
-                (x2, y2 + 0.03),
-                connectionstyle="arc3,rad=-0.25",
-                arrowstyle="-|>",
-                mutation_scale=9,
-                color=ink,
-                lw=0.8,
-                ls="--",
+            Rectangle(
+                (middle - w / 2, 0.42 - tall / 2), w, tall, color=colours[block["side"]], alpha=0.85
             )
         )
-    x, y = tops["middle"]
+        tops[block["name"]] = (middle, 0.42 + tall / 2)
+        count = f"{block['parameters'] / 1e6:.2f} M"
+        lines = [block["name"].replace("_", " "), f"{channels}×", f"{height}×{width}"]
+        lines += [count] if count != "0.00 M" else []
+        for n, text in enumerate(lines):
+            axes.text(middle, 0.2 - 0.052 * n, text, ha="center", va="top", color=ink, size=size)
+    downs = [b["name"] for b in blocks if b["side"] == "down"]
+    ups = [b["name"] for b in blocks if b["side"] == "up"]
+    x, top = tops["middle"]
     axes.annotate(
-        "h",
-        (x, y),
-        (x, y + 0.55),
-        ha="center",
-        color=BOTTLENECK,
-        size=15,
-        weight="bold",
-        arrowprops={"arrowstyle": "-|>", "color": BOTTLENECK},
-    )
-    axes.set(xlim=(-0.3, left - 0.2), ylim=(-2.6, 3.0))
+        "h", (x, top), (x, top + 0.16), ha="center", va="center", color=BOTTLENECK, size=15,
+        weight="bold", arrowprops={"arrowstyle": "-|>", "color": BOTTLENECK},
+    )  # fmt: skip
+    pairs = [(tops[d], tops[u]) for d, u in zip(downs, reversed(ups), strict=False)]
+    for n, ((x1, y1), (x2, y2)) in enumerate(pairs):  # the outermost first
+        level = 0.97 - 0.26 * n / max(len(pairs), 1)
+        axes.plot([x1, x1, x2], [y1 + 0.01, level, level], color=ink, lw=0.8, ls="--")
+        axes.annotate(
+            "", (x2, y2 + 0.005), (x2, level),
+            arrowprops={"arrowstyle": "-|>", "color": ink, "lw": 0.8, "ls": "--"},
+        )  # fmt: skip
+    axes.set(xlim=(0, 1), ylim=(-0.03, 1))
     axes.axis("off")
     figure.patch.set_alpha(0)
     return figure

@@ -39,6 +39,20 @@ def height_of(texts: Iterable[str], size: int) -> int:
     return int(max(letters.getbbox("Ág")[3] for letters in used))
 
 
+def broken(text: str, size: int, room: int) -> str:
+    """The text in lines no wider than `room`, if its words are; as few lines as that takes."""
+    lines = []
+    for paragraph in text.split("\n"):
+        words = paragraph.split(" ")
+        while words:
+            n = len(words)
+            while n > 1 and width_of(" ".join(words[:n]), size) > room:
+                n -= 1
+            lines.append(" ".join(words[:n]))
+            words = words[n:]
+    return "\n".join(lines)
+
+
 def write(
     pen: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int,
     fill: tuple[int, ...], anchor: str,

@@ -16,10 +16,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..files import replacing
-from .fonts import height_of, warn_of_missing, width_of, write
+from ..numerals import numeral, signs
+from .fonts import broken, height_of, warn_of_missing, width_of, write
 
-# Grey that can be read on white and on the dark theme (contrast 4.5 and 4.1): labels are drawn
-# on a transparent ground so that one picture serves both.
+# Grey that can be read on white and, in the dark theme, on black (contrast 4.5 and 4.6; hsem.css
+# lays black behind pictures there): labels are drawn on a transparent ground so that one picture
+# serves both.
 INK = (118, 118, 118, 255)
 GAP = 2  # pixels between images
 CELL = 128  # an image smaller than this is shown enlarged, in CSS pixels
@@ -76,10 +78,9 @@ def checked_alt(alt: str) -> str:
 def tick(value: Any, signed: bool = False) -> str:
     """A number as short text (1.0 -> '1', 0.30000000000000004 -> '0.3'); other things by str."""
     if not _is_number(value):
-        return str(value)
-    value = round(float(value), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
-    text = f"{value:.3g}"
-    return f"+{text}" if signed and value > 0 else text.replace("-", "\N{MINUS SIGN}")
+        return signs(str(value))
+    value = round(float(value), 6)
+    return numeral(value, "+.3g" if signed else ".3g")
 
 
 def ticks(values: Sequence[Any]) -> list[str]:
@@ -133,9 +134,17 @@ def sheet(
     written = [text for given in (labels, col_labels, row_labels) for text in given or ()]
     warn_of_missing(written, stacklevel=3)
     h, w = h * zoom, w * zoom
-    # letters of 13 CSS pixels after a wide sheet was shrunk to the page
-    shrink = max(1.0, cols * (width or w) / PAGE)
-    size = max(8, round(13 * shrink * w / (width or w)))
+    # names of rows go on in a second line rather than take room from the pictures
+    row_labels = row_labels and [broken(t, 20, 11 * 20) for t in row_labels]
+    beside = max(width_of(t, 20) for t in row_labels) / 20 + 0.5 if row_labels else 0.0
+    # letters of 13 CSS pixels after a sheet wider than the page was shrunk to it
+    css = width or w
+    shrink = max(1.0, cols * css / (PAGE - 13 * min(beside, 25.0)))
+    size = max(8, round(13 * shrink * w / css))
+    step_x = w + GAP * zoom
+    labels, col_labels = (
+        texts and [broken(t, size, step_x) for t in texts] for texts in (labels, col_labels)
+    )
     line = height_of(written, size) + size // 4
 
     def depth(texts: Sequence[str] | None) -> int:
@@ -143,7 +152,7 @@ def sheet(
 
     left = max(width_of(t, size) for t in row_labels) + size // 2 if row_labels else 0
     top, below = depth(col_labels), depth(labels)
-    step_x, step_y = w + GAP * zoom, h + below + GAP * zoom
+    step_y = h + below + GAP * zoom
     canvas = Image.new(
         "RGBA", (left + cols * step_x - GAP * zoom, top + rows * step_y - GAP * zoom), (0, 0, 0, 0)
     )

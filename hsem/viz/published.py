@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.stability import Estimate
+from ..numerals import signs
 
 MIME = "application/vnd.hsem.published+json"
 NAME = re.compile(r"[a-z0-9][a-z0-9_/.-]*", re.I)
@@ -63,7 +64,7 @@ def _text(name: str, value: Any) -> str:
             f"{name} must be a text, a whole number or an Estimate, got {value!r} of type "
             f'{type(value).__name__}; say how many digits it has, as in f"{{x:.2f}}"'
         )
-    text = re.sub(r"(?<![\w.])-(?=\.?\d)", "\N{MINUS SIGN}", str(value).strip())
+    text = signs(str(value).strip())
     if not text or re.search(r"[<>&|$*`\\\[\]\n]|(?<!\w)_|_(?!\w)", text):
         raise ValueError(f"{name} must be plain text, without signs of Markdown, got {text!r}")
     return text

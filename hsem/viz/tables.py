@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from ..evaluation.stability import Estimate
+from ..numerals import numeral, signs
 from .picture import numbered
 
 NONE = "\N{EN DASH}"  # in a cell that has no value
@@ -174,12 +175,9 @@ def _text(value: Any, spec: str, explicit: bool) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return NONE
     if isinstance(value, str):
-        return value
+        return signs(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and not explicit:
-        return str(value).replace("-", "\N{MINUS SIGN}")
-    text = format(value, spec)
-    if re.fullmatch(r"-0(\.0*)?%?", text):
-        text = text[1:]  # what rounds to zero has no sign
-    return text.replace("-", "\N{MINUS SIGN}")
+        return numeral(value, "d")
+    return format(value, spec) if isinstance(value, Estimate) else numeral(value, spec)

@@ -15,7 +15,8 @@ HSEM = Path(__file__).resolve().parents[2] / "hsem"
 # named before its room stands lower than the rest of it: equations and arithmetic know nothing.
 LAYERS: tuple[set[str], ...] = (
     {
-        "_version", "counts", "files", "frozen", "reading", "diffusion.schedule", "judges.prompts",
+        "_version", "counts", "files", "frozen", "numerals", "reading", "diffusion.schedule",
+        "judges.prompts",
         "network.folders", "network.memory", "unsupervised.masks",
     },
     {

@@ -83,6 +83,7 @@ def test_ticks_read_well() -> None:
     assert ticks([0, 500, 999]) == ["0", "500", "999"]
     assert ticks(["a", 1]) == ["a", "1"]
     assert tick(-1e-9) == "0"  # not "-0"
+    assert ticks(["-5 γ", "0", "+5 γ", "seed 0-7"]) == ["−5 γ", "0", "+5 γ", "seed 0-7"]
 
 
 # -- still pictures ------------------------------------------------------------------------------
@@ -110,6 +111,36 @@ def test_labels_add_ink_where_they_belong() -> None:
     # negative control: without labels nothing but white images and transparent gaps
     bare = np.asarray(plain.image)
     assert not ((bare[..., 3] > 0) & (bare[..., 0] < 200)).any()
+
+
+def letters(picture: viz.Picture, cells: int, side: int) -> np.ndarray:
+    """The ink above the pictures, whether there is any in each row of pixels."""
+    ink = np.asarray(picture.image)
+    return (ink[: picture.image.height - cells * side, :, 3] > 128).any(axis=1)
+
+
+def test_a_label_wider_than_its_picture_goes_on_in_a_second_line_as_large_as_ever() -> None:
+    x = torch.ones(1, 3, 3, 64, 64)
+    short = viz.strip(x, ["⊥ hat", "", ""], alt=ALT)
+    long = viz.strip(x, ["⊥ gender, hat, glasses", "", ""], alt=ALT)
+    lines = []
+    for picture in (short, long):
+        rows = letters(picture, 1, 128).astype(int)
+        starts = np.flatnonzero(np.diff(rows, prepend=0) == 1)
+        ends = np.flatnonzero(np.diff(rows, append=0) == -1)
+        lines.append([int(b - a + 1) for a, b in zip(starts, ends, strict=True)])
+    assert len(lines[0]) == 1 and len(lines[1]) == 2
+    assert min(lines[1]) >= min(lines[0]) - 2
+
+
+def test_names_of_rows_leave_the_page_to_the_pictures() -> None:
+    x = torch.ones(2, 5, 3, 64, 64)
+    name = "glasses and a hat, projected from what they share with age and gender"
+    picture = viz.strip(x, row_labels=[name, "plain"], alt=ALT)
+    bare = viz.strip(x, alt=ALT)
+    assert picture.width - bare.width < 190  # CSS pixels
+    alone = viz.strip(x, row_labels=["x" * 30, "plain"], alt=ALT)  # a word is not broken
+    assert alone.width - bare.width > 190
 
 
 def test_small_images_are_shown_enlarged_and_large_ones_are_not() -> None:

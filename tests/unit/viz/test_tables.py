@@ -84,6 +84,12 @@ def test_formats_words_and_mappings() -> None:
         ("b", "0%", "holds", "yes", "−1"),
     )
     assert made.left == (False, True, False, False)
+    none = Estimate(-0.001, -0.014, -0.0, 20)
+    signs = {"a": [none, -0.0, "-0.00 ± 0.01"], "b": [f"{none:.0%}", "-5", "2026-11-27"]}
+    assert viz.table(signs, ["x", "y", "z"], caption=CAPTION, formats="+.2f").rows == (
+        ("a", "0.00 (−0.01 to 0.00)", "0.00", "0.00 ± 0.01"),
+        ("b", "0% (−1% to 0%)", "−5", "2026-11-27"),
+    )
     assert viz.table({"a": torch.tensor([0.5, -1.0])}, ["x", "y"], caption=CAPTION).rows == (
         ("a", "0.50", "−1.00"),
     )
