@@ -158,14 +158,46 @@ def main() -> None:
                     raise SystemExit(f"{name} took more than {options.limit} GB")
     finally:  # half an hour of measuring is not thrown away for the cell that failed
         if rows:
-            print(write(options.name, facts | about(space), rows, notes(space, rows, peak)))
+            facts |= about(space)
+            said = published(facts, rows) if "run seconds" in facts else None
+            print(write(options.name, facts, rows, notes(space, rows, peak), said))
 
 
 def about(space: dict[str, Any]) -> dict[str, Any]:
     """The size of the network, once the cells have made it."""
     if "model" not in space:
         return {}
-    return {"weights": sum(p.numel() for p in space["model"].unet.parameters())}
+    facts = {"weights": sum(p.numel() for p in space["model"].unet.parameters())}
+    if "one" in space:
+        facts |= {"run seconds": space["one"].seconds, "run GB": space["one"].bytes / 1e9}
+    return facts
+
+
+CARD = 15  # gigabytes of a T4 that programs get
+
+
+def published(facts: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, str]:
+    """What the chapter quotes, by name: one run, what fits on a T4, and each cell's row."""
+    weights, beyond = facts["weights"] * 4 / 1e9, facts["run GB"]
+    texts = {
+        "date": facts["date"],
+        "weights": f"{facts['weights'] / 1e6:.2f} million",
+        "weights/GB": f"{weights:.2f}",
+        "run/s": f"{facts['run seconds']:.1f}",
+        "run/GB": f"{beyond:.2f}",
+        "two/GB": f"{2 * beyond:.2f}",
+        "t4/pictures": f"{0.6 * (CARD - weights) / beyond:.0f}",
+        "most/GB": f"{max(row['peak GB'] for row in rows):.1f}",
+        "products": f"{max(row['products'] for row in rows)}",
+        **{name: f"{facts[name]}" for name in ("threads", "steps", "batch", "rounds")},
+    }
+    for row in rows:
+        texts |= {
+            f"{row['cell']}/runs": f"{row['runs']}",
+            f"{row['cell']}/s": f"{row['seconds']:.0f}",
+            f"{row['cell']}/GB": f"{row['peak GB']:.1f}",
+        }
+    return texts
 
 
 def notes(space: dict[str, Any], rows: list[dict[str, Any]], peak: Peak) -> str:

@@ -77,3 +77,30 @@
   window.addEventListener("resize", reach);
   document.addEventListener("toggle", reach, true); // a fold was opened
 })();
+
+// A table that is wider than a laptop's page gets less space between its columns, then smaller
+// letters, as far as these can be read: typefaces differ in width by a fifth. On a telephone it
+// scrolls instead.
+(function () {
+  const LEAST = 11; // pixels
+  function fit() {
+    document.querySelectorAll(".hsem-table, .pst-scrollable-table-container").forEach(function (box) {
+      const table = box.querySelector("table");
+      if (!table) return;
+      table.style.fontSize = "";
+      box.classList.remove("hsem-tight");
+      if (window.innerWidth < 768 || !box.clientWidth) return; // or it lies in a closed fold
+      const over = () => Math.max(box.scrollWidth, table.offsetWidth) > box.clientWidth;
+      if (over()) box.classList.add("hsem-tight");
+      let size = parseFloat(getComputedStyle(table).fontSize);
+      while (over() && size > LEAST) table.style.fontSize = `${(size -= 0.5)}px`;
+    });
+  }
+  window.addEventListener("load", function () {
+    fit();
+    const typeset = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
+    if (typeset) typeset.then(fit);
+  });
+  window.addEventListener("resize", fit);
+  document.addEventListener("toggle", fit, true); // a fold was opened
+})();

@@ -3,6 +3,8 @@
 `hsem.viz` puts both into the output (`viz.strip(..., name="fig-swap", caption="...")`). MyST-NB can
 number images, but neither HTML nor widgets, which our pictures and sliders are. Here each such
 output is put into a figure with its caption, so that {numref}`fig-swap` leads to it.
+
+Folds say what is in them: a cell with the tag `solution` has the solution, others have code.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ MIME = "application/vnd.hsem.numbered+json"
 SHOWN = ("display_data", "execute_result")
 # "0.8 (0.7 to 0.9)": where a cell is too narrow, the line breaks before the interval, not within
 INTERVAL = re.compile(r"(\([^()<>]+ to [^()<>]+\))(?=</(?:td|strong)>)")
+PROMPTS = {"prompt_show": "Show the solution", "prompt_hide": "Hide the solution"}
 LOGGER = logging.getLogger(__name__)
 
 
@@ -43,6 +46,8 @@ class NumberOutputs(SphinxTransform):
         for cell in list(self.document.findall(nodes.container)):
             if cell.get("nb_element") != "cell_code":
                 continue
+            if "tag_solution" in cell["classes"] and "prompt_show" in cell:
+                cell.attributes.update(PROMPTS)
             outputs = cells[cell["cell_index"]]["outputs"]
             stored = [o["data"] for o in outputs if o["output_type"] in SHOWN]
             drawn = [

@@ -36,7 +36,12 @@ def findings(seen: Visit) -> dict[str, list[str]]:
 
 
 # what scrolls on a telephone must be reached by keyboard there
-LOOKS = {"light": (False, 1280), "dark": (True, 1280), "telephone": (False, 390)}
+LOOKS = {
+    "light": (False, 1280),
+    "dark": (True, 1280),
+    "telephone": (False, 390),
+    "telephone, dark": (True, 390),
+}
 
 
 @pytest.mark.parametrize(("dark", "width"), LOOKS.values(), ids=LOOKS)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
+from hsem.viz.picture import INK
 from tests.browser.test_book import NAMES, ROOT
 from tests.browser.visit import Visit, visit
 
 MAX_BYTES = 6_000_000
-WIDTHS = (1280, 390)
+# in a wide typeface tables need more room than in ours
+LOOKS = {
+    "laptop": (1280, False, ""),
+    "laptop, dark": (1280, True, ""),
+    "laptop, wide letters": (1280, False, ".bd-content table { letter-spacing: 0.03em }"),
+    "telephone": (390, False, ""),
+    "telephone, dark": (390, True, ""),
+}
 
 # Everything in the article that is wider than the room it has: by how many pixels, what it is, and
 # whether it, or a box around it, scrolls (and can be reached by keyboard).
@@ -31,8 +40,9 @@ WIDER = """() => {
     const hidden = scrolls(box) ? box.scrollWidth - box.clientWidth : 0;
     const has = e.getBoundingClientRect(), room = article.getBoundingClientRect();
     const over = Math.max(has.right - room.right, room.left - has.left);
-    if (hidden > 1) found.push(['scrolls', hidden, name(e), !!e.closest('.cell_output')]);
-    else if (over > 1) found.push(['cut off', over, name(e), !!e.closest('.cell_output')]);
+    const fits = !!e.closest('.cell_output') || e.tagName === 'TABLE';  // or should, on a laptop
+    if (hidden > 1) found.push(['scrolls', hidden, name(e), fits]);
+    else if (over > 1) found.push(['cut off', over, name(e), fits]);
   }
   const root = document.documentElement;
   if (root.scrollWidth > root.clientWidth + 1)
@@ -56,19 +66,63 @@ def faults(seen: Visit, width: int) -> Iterator[str]:
     """What cannot be seen, or only by scrolling where a laptop should not have to."""
     for row in seen.page.evaluate(PIPES):
         yield f"raw table: {row[:60]}"
-    for how, pixels, what, is_output in seen.page.evaluate(WIDER):
-        if how != "scrolls" or (is_output and width >= 1280):
+    for how, pixels, what, fits in seen.page.evaluate(WIDER):
+        if how != "scrolls" or (fits and width >= 1280):
             yield f"{how} by {pixels:.0f} px at {width}: {what}"
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "dark", "style"), LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_can_be_seen(browser: Browser, name: str, width: int) -> None:
+def test_everything_can_be_seen(
+    browser: Browser, name: str, width: int, dark: bool, style: str
+) -> None:
     path = ROOT / "_build/html" / f"{name}.html"
-    with visit(browser, path, width=width) as seen:
+    with visit(browser, path, dark=dark, width=width) as seen:
         seen.films()
+        if style:
+            seen.page.add_style_tag(content=style)
+            seen.page.evaluate("window.dispatchEvent(new Event('resize'))")
         seen.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+        seen.page.wait_for_timeout(50)  # the event of a fold comes a moment later
         assert list(faults(seen, width)) == []
+
+
+# The ground behind each picture with labels: its own, or that of the nearest box with one.
+GROUNDS = """() => [...document.querySelectorAll('img.hsem-frame')].map(img => {
+  let box = img, colour;
+  do { colour = getComputedStyle(box).backgroundColor; box = box.parentElement; }
+  while (box && colour === 'rgba(0, 0, 0, 0)');
+  return colour;
+})"""
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """As WCAG 2 defines it: 1 for equal colours, 21 for black on white."""
+
+    def luminance(colour: tuple[int, ...]) -> float:
+        parts = [c / 255 for c in colour[:3]]
+        r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_labels_in_pictures_stand_out(browser: Browser, small_page: Path, dark: bool) -> None:
+    with visit(browser, small_page, dark=dark) as seen:
+        assert seen.films()
+        grounds = seen.page.evaluate(GROUNDS)
+    assert grounds
+    for ground in set(grounds):
+        colour = tuple(map(int, re.findall(r"\d+", ground)))[:3]
+        assert contrast(INK, colour) >= 4.5, ground
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast((119, 119, 119), (255, 255, 255)) == pytest.approx(4.48, abs=0.005)
+    assert contrast(INK, (18, 18, 18)) < 4.5  # negative control: the theme's own dark ground
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,6 +194,11 @@ def test_negative_control(browser: Browser, tmp_path: Path) -> None:
         assert [f.split(" by ")[0] for f in found] == ["raw table: | a | b |", "scrolls", "cut off"]
         on_a_phone = list(faults(seen, 390))
         assert [f.split(" by ")[0] for f in on_a_phone] == ["raw table: | a | b |", "cut off"]
+    table = f"<div style='overflow-x:auto;width:300px'><table><tr><td>{'x' * 100}</table></div>"
+    page.write_text(f"<article>{table}</article>")  # of Markdown, not of a cell
+    with visit(browser, page) as seen:
+        assert [f.split(" by ")[0] for f in faults(seen, 1280)] == ["scrolls"]
+        assert list(faults(seen, 390)) == []
     page.write_text("<article><p>a | b</p><pre>short</pre></article><p style='width:2000px'>x</p>")
     with visit(browser, page) as seen:
         assert [f.split(" by ")[0] for f in faults(seen, 1280)] == ["page scrolls"]

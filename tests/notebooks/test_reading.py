@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,12 +20,14 @@ from tests.notebooks.reading import (
     BOOK,
     CHAPTERS,
     PAGES,
+    TAUGHT,
     columns,
     faults,
     page_faults,
     stale,
     typed,
     wide,
+    words,
 )
 
 GOOD = BOOK / "table_one.ipynb"
@@ -47,6 +50,26 @@ def test_a_page_has_no_typed_result(name: str) -> None:
 @pytest.mark.parametrize("name", [*(f"{c}.ipynb" for c in CHAPTERS), *PAGES])
 def test_the_text_says_what_the_run_published(name: str) -> None:
     assert stale(where(name)) == []
+
+
+ORDER = [
+    Path(found).name
+    for found in re.findall(r"(?:root|file): (book/\S+)", (BOOK.parent / "_toc.yml").read_text())
+]
+
+
+def leads_to(page: str) -> str | None:
+    """The page that `**Next:**` at the end of a page names, if it does."""
+    path = next(p for p in BOOK.glob(f"{page}.*") if p.suffix in {".ipynb", ".md"})
+    text = words(read(path)) if path.suffix == ".ipynb" else path.read_text("utf-8")
+    found = re.findall(r"^\*\*Next:?\*\*:? .*?(?:\{doc\}`(?:[^`<]*<)?|\]\()([\w]+)", text, re.M)
+    return found[-1] if found else None
+
+
+# the first page has doors instead
+@pytest.mark.parametrize("page", sorted({*CHAPTERS, *(Path(t).stem for t in TAUGHT)} - {"intro"}))
+def test_next_is_what_the_navigation_has(page: str) -> None:
+    assert leads_to(page) == ORDER[ORDER.index(page) + 1]
 
 
 # -- what is a typed result, and what is not -----------------------------------------------------

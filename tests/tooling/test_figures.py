@@ -19,6 +19,7 @@ from hsem import viz
 from hsem.viz.picture import NUMBERED
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDED = {"answer": ["hide-cell", "solution"], "plots": ["hide-input"]}
 CAPTION = "One shade of $\\eta$, made by <nobody>"
 
 
@@ -51,7 +52,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         "# One\n\nSee {numref}`fig-shade` and {numref}`tab-one`, "
         '<data value="x">29% (25% to 32%)</data>.'
     )
-    nb = new_notebook(cells=[new_markdown_cell(text, id="text"), code])
+    folded = [
+        new_code_cell(f"{name} = 1", id=name, execution_count=k, metadata={"tags": tags})
+        for k, (name, tags) in enumerate(FOLDED.items(), start=2)
+    ]
+    nb = new_notebook(cells=[new_markdown_cell(text, id="text"), code, *folded])
     nb.metadata.language_info = {"name": "python", "mimetype": "text/x-python"}
     nbformat.write(nb, source / "book/one.ipynb")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", source, "-q", "-W", "-n"]
@@ -92,3 +97,12 @@ def test_markdown_outputs_may_hold_tables(page: str) -> None:
 
 def test_published_text_is_in_the_sentence(page: str) -> None:
     assert '<data value="x">29% (25% to 32%)</data>.' in page
+
+
+def test_folds_say_what_is_in_them(page: str) -> None:
+    cells = re.findall(r'<div class="cell [^"]*">(.*?)<div class="highlight', page, re.S)
+    prompts = [re.findall(r'admonition-title">([^<]*)<', cell) for cell in cells]
+    assert [p for p in prompts if p] == [
+        ["Show the solution", "Hide the solution"],
+        ["Show the code", "Hide the code"],
+    ]
