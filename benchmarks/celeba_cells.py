@@ -186,7 +186,7 @@ def published(facts: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, st
         "run/s": f"{facts['run seconds']:.1f}",
         "run/GB": f"{beyond:.2f}",
         "two/GB": f"{2 * beyond:.2f}",
-        "t4/pictures": f"{0.6 * (CARD - weights) / beyond:.0f}",
+        "t4/pictures": f"{int(0.6 * (CARD - weights) / beyond)}",
         "most/GB": f"{max(row['peak GB'] for row in rows):.1f}",
         "products": f"{max(row['products'] for row in rows)}",
         **{name: f"{facts[name]}" for name in ("threads", "steps", "batch", "rounds")},

@@ -68,7 +68,7 @@ def write(
     table = [heads, ["---"] * len(heads), *([_text(row[h]) for h in heads] for row in rows)]
     about = ", ".join(f"{k} {v}" for k, v in facts.items() if v is not None)
     lines = [f"# {name}", "", about, "", notes, "", *("| " + " | ".join(r) + " |" for r in table)]
-    stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    stem.with_suffix(".md").write_text("\n".join(lines) + "\n", "utf-8")
     return stem.with_suffix(".md")
 
 

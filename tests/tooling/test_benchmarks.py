@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -60,3 +61,15 @@ def test_memory_is_of_the_cell(bench: ModuleType) -> None:
     if peak.each and not peak.gpu:
         peak.start()  # control: what was freed does not count
         assert peak.gigabytes() < before + 0.08
+
+
+def test_what_the_chapter_quotes_is_what_was_measured(bench: ModuleType) -> None:
+    stored = json.loads((BENCHMARKS / "results/celeba_cells-2026-11-27.json").read_text())
+    said = bench.published(stored, stored["rows"])
+    assert said == stored["published"]
+    row = next(r for r in stored["rows"] if r["cell"] == "jacobian-show")
+    assert said["jacobian-show/runs"] == str(row["runs"])
+    assert float(said["jacobian-show/s"]) == pytest.approx(row["seconds"], abs=0.5)
+    # what fits on a T4 takes no more than the share that the chapter takes of it
+    held = float(said["t4/pictures"]) * stored["run GB"]
+    assert held <= 0.6 * (15 - stored["weights"] * 4e-9) < held + 2 * stored["run GB"]
