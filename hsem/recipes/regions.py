@@ -3,11 +3,12 @@
     python -m hsem.recipes.regions              # about ten minutes on two cores
     python -m hsem.recipes.regions --m 100      # with a GPU
 
-For the chapters "Directions of one image" and "Regions". Needs the results of principal.py. Every
+For the chapters "Directions of one image" and "Regions". Needs the results of principal.py, and of
+named.py its direction of glasses: "cleared" ones are those of the eyes without it (eq. 12). Every
 edit has the same norm at every step: that of two standard deviations along the first principal
 component, so that no method wins by pushing harder or less. "Matched" ones are Jacobian directions
 as strong in the finished picture as the principal ones. What is measured is the difference of the
-finished pictures.
+finished pictures: where, by the second judge, and, of portraits, by geometry in pixels.
 """
 
 from __future__ import annotations
@@ -19,24 +20,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 import hsem
 from hsem import results
+from hsem.judges import geometry
 from hsem.unsupervised import masks
 from hsem.unsupervised.focus import Outside
 
 from . import command
 from .command import run
 from .parts import FLOAT, WHOLE, Parts
-from .reference import Judge, judges_of, region_of
+from .reference import Judge, judges_of, kind_of, region_of
 
 WAYS: tuple[tuple[str, Outside], ...] = (("masked", "ignore"), ("focused", "penalise"))
 REGIONS = ("eyes", "mouth", "hair")
 FIRST = 2_000_000  # seed of the first image
 KINDS = [
     *(f"jacobian {j}" for j in range(3)), *(f"{how} {name}" for name in REGIONS for how, _ in WAYS),
-    *(f"pca {j}" for j in range(3)), "random", *(f"matched {j}" for j in range(3)),
+    *(f"pca {j}" for j in range(3)), "random", *(f"cleared {how}" for how, _ in WAYS),
+    *(f"matched {j}" for j in range(3)),
 ]  # fmt: skip
+ENDS = (1.0, -1.0)  # times the norm: which way a direction points is arbitrary
 VARIANTS: dict[str, dict[str, Any]] = {"regions": {}}
 SMALL = {"m": 2}
 EXACT = True  # it takes derivatives
@@ -59,18 +64,25 @@ def measures(images: Tensor, plain: Tensor, regions: list[Tensor], judge: Judge)
     return torch.cat([torch.stack([box, half, rms, moved], dim=1), inside, shift], dim=1)
 
 
+def shapes(images: Tensor, judge: geometry.PortraitGeometry) -> tuple[Tensor, Tensor]:
+    """Measures of faces in pixels, and whether each can be believed, (n, 6) each."""
+    parts = judge.parts(images.clamp(-1, 1))
+    return geometry.measure(parts).float(), geometry.seen(parts).to(torch.uint8)
+
+
 def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
     parser.add_argument("--m", type=int, default=32, help="images")
     parser.add_argument("--step", type=int, help="step index where the Jacobian is taken")
     parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
     parser.add_argument("--principal", default="principal", help="results of that recipe")
+    parser.add_argument("--directions", default="named", help="results with that of glasses")
     return parser
 
 
 def runs(args: argparse.Namespace) -> int:
     """How often the network runs; a Jacobian product counts as two."""
-    edits, products = 2 * len(KINDS), 2 * 400
+    edits, products = len(ENDS) * (len(KINDS) - 3) + 3, 2 * 400
     return int(args.m * (20 * (edits + 1) + products))
 
 
@@ -83,6 +95,9 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     gamma = 2 * median(principal.directions["pca/0"].step_norms().tolist())
     regions = [region_of(model, name) for name in REGIONS]
     common = {"steps": steps, "eta": eta, "progress": False}
+    grid = model.schedule(steps)
+    glasses = results.load_or_make(options.directions, model).directions["glasses"].resampled(grid)
+    shaper = geometry.load(device=model.device) if kind_of(model) == "portraits" else None
 
     def of_image(seed: int) -> dict[str, Tensor]:
         """Everything about one image, as rows of the tables below."""
@@ -104,28 +119,41 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             f"pca {j}": principal.directions[f"pca/{j}"].rescaled_like(like) for j in range(3)
         }
         edits["random"] = hsem.random_like(like, torch.Generator().manual_seed(seed))
+        for how, _ in WAYS:
+            rest = hsem.project_out(edits[f"{how} eyes"], [glasses])
+            edits[f"cleared {how}"] = rest.rescaled_like(like)
         assert list(edits) == KINDS[: len(edits)]
         stack = torch.stack([v.delta_h for v in edits.values()])  # one edit per sample of a batch
-        images, other = (
+        ends = [
             hsem.sample(
-                model, [seed] * len(stack), edit=hsem.add(stack, g), record=(), **common
+                model, [seed] * len(stack), edit=hsem.add(stack, gamma * end), record=(), **common
             ).images
-            for g in (gamma, -gamma)
-        )
+            for end in ENDS
+        ]
         # Equal norm is not equal effect: once more, as strong as the principal ones turned out.
-        strength = (images - samples.images).square().mean(dim=(1, 2, 3)).sqrt()
+        strength = (ends[0] - samples.images).square().mean(dim=(1, 2, 3)).sqrt()
         target = strength[[i for i, name in enumerate(edits) if name.startswith("pca")]].mean()
         matched = hsem.sample(
             model, [seed] * 3, edit=hsem.add(stack[:3], gamma * target / strength[:3]),
             record=(), **common,
         ).images  # fmt: skip
-        images = torch.cat([images, matched])
         plus, minus = (
-            measures(x, samples.images.expand_as(x), regions, judge) for x in (images, other)
+            measures(x, samples.images.expand_as(x), regions, judge)
+            for x in (torch.cat([ends[0], matched]), ends[1])
         )
+        shape: dict[str, Tensor] = {}
+        if shaper is not None:
+            found = [shapes(x, shaper) for x in (samples.images, *ends)]
+            shape = {
+                "plain_geometry": found[0][0],
+                "geometry": torch.stack([x - found[0][0] for x, _ in found[1:]], dim=1)[None],
+                "geometry_seen": torch.stack([x * found[0][1] for _, x in found[1:]], dim=1)[None],
+            }
         return {
             "measures": plus[None],
             "measures_minus": minus[None],
+            "plain": judge(samples.images.clamp(-1, 1)).float(),
+            **shape,
             "first_order_share": torch.tensor(found_inside, **FLOAT).reshape(1, len(REGIONS), 2),
             "products": torch.tensor(products, **WHOLE).reshape(1, len(REGIONS), 2),
         }
@@ -134,16 +162,23 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         options.output, model, **vars(options), directions_of=principal.provenance["date"]
     )
     seeds = range(FIRST, FIRST + options.m)
-    tables = parts.over("image", seeds, lambda which: of_image(which[0]), size=1)
+    rows = [
+        parts.tensors(f"image/{k}", lambda seed=seed: of_image(seed))  # type: ignore[misc]
+        for k, seed in enumerate(tqdm(seeds, unit="image"))
+    ]
+    tables = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
     path = results.save(
         options.output, model,
         # measures: (m, kinds, 4 + regions + attributes); measures_minus the same for -gamma, of all
-        # kinds but the matched ones: which way a direction points is arbitrary, and a mouth may
-        # open on one side only.
+        # kinds but the matched ones: a mouth may open on one side only. geometry: (m, kinds but the
+        # matched, ENDS, 6), pixels more than unedited, whose own are plain_geometry;
+        # geometry_seen: whether to believe it. plain: scores of the unedited.
         tables | {"area": torch.stack([m.mean() for m in regions])},
         kinds=KINDS, columns=["box", "half", "rms", "moved", *REGIONS, *judge.names],
-        regions=list(REGIONS), m=options.m, step=step, gamma=gamma, steps=steps, eta=eta,
-        first_seed=FIRST, rank=options.rank, measured_by="the second judge",
+        regions=list(REGIONS), ends=list(ENDS), shapes=list(geometry.NAMES) if shaper else [],
+        shape_spread=shaper.spread.tolist() if shaper else [],
+        m=options.m, step=step, gamma=gamma, steps=steps, eta=eta, first_seed=FIRST,
+        rank=options.rank, measured_by="the second judge",
         command=command.said("regions", options),
     )  # fmt: skip
     parts.clear()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import pytest
 import torch
 
 import hsem
 from hsem import results
+from hsem.judges import geometry
 
 STEPS, N, M = 3, 24, 2
 
@@ -16,14 +18,18 @@ STEPS, N, M = 3, 24, 2
 @pytest.fixture(scope="module")
 def tables(model, tmp_path_factory) -> tuple[results.Results, results.Results]:
     folder = tmp_path_factory.mktemp("results")
-    first, second = folder / "principal.safetensors", folder / "regions.safetensors"
+    first, second, named = (folder / f"{n}.safetensors" for n in ("principal", "regions", "named"))
     small = ["--n", N, "--m", M, "--steps", STEPS, "--batch-size", 4, "--output", first]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSEM_CACHE", str(folder))
         for name, options in {
             "principal": small,
-            "regions": ["--m", M, "--rank", 4, "--principal", first, "--output", second],
-        }.items():
+            "named": ["--n", N, "--count", 4, "--people", 2, "--output", named],
+            "regions": [
+                "--m", M, "--rank", 4, "--principal", first, "--directions", named,
+                "--output", second,
+            ],
+        }.items():  # fmt: skip
             recipe = importlib.import_module(f"hsem.recipes.{name}")
             recipe.fill(recipe.parser().parse_args(list(map(str, options))), model)
     return results.load(first, model), results.load(second, model)
@@ -70,3 +76,32 @@ def test_tables_of_places(tables) -> None:
     shares = local["first_order_share"]  # (m, regions, ignore or penalise)
     assert bool((shares[..., 1] > shares[..., 0] - 0.02).all())
     assert bool((local["products"][..., 1] > local["products"][..., 0]).all())
+
+
+@pytest.mark.slow
+def test_shapes_are_those_of_pictures_drawn_again(model, tables) -> None:
+    """Geometry, scores of the unedited, and eyes without glasses, against a run of their own."""
+    _, local = tables
+    facts, judge = local.provenance, hsem.judges_of(model)[1]
+    seed, options = facts["first_seed"] + 1, {"steps": STEPS, "progress": False}
+    run = hsem.sample(model, [seed], record=("h",), **options)
+    torch.testing.assert_close(
+        local["plain"][1:], judge(run.images.clamp(-1, 1)), rtol=0.01, atol=1e-3
+    )
+    found = hsem.image_directions(
+        model, run, step=facts["step"], k=1, mask=hsem.region_of(model, "eyes")
+    )[0]
+    path = Path(facts["command"].split("--directions ")[1].split()[0])
+    glasses = results.load(path, model).directions["glasses"].resampled(model.schedule(STEPS))
+    cleared = hsem.project_out(found, [glasses]).rescaled_like(found)
+    shaper = geometry.load()
+    for kind, v in {"masked eyes": found, "cleared masked": cleared}.items():
+        ends = torch.tensor(facts["ends"]) * facts["gamma"]
+        images = hsem.sample(
+            model, [seed] * 2, edit=hsem.add(v, ends), record=(), **options
+        ).images  # fmt: skip
+        mine = shaper(images.clamp(-1, 1)) - shaper(run.images.clamp(-1, 1))
+        row = facts["kinds"].index(kind)
+        torch.testing.assert_close(local["geometry"][1, row], mine, rtol=0.02, atol=0.05)
+        assert not torch.allclose(local["geometry"][0, row], mine, rtol=0.02, atol=0.05)
+    assert local["geometry_seen"].max() <= 1 and len(facts["shapes"]) == len(facts["shape_spread"])
