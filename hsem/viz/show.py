@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..network.unet import HSpaceUNet
+from ..numerals import signs
 from . import anatomy as _anatomy
 from .film import Film, film
 from .picture import CELL, Picture, checked_alt, img_tag, labelled, sheet, tick, ticks, to_uint8
@@ -144,11 +145,30 @@ def figure(
         return Picture(drawing, checked, width or drawing.width, caption, lossless=True, name=name)
     import matplotlib.pyplot as plt  # late: a slider needs none of it
 
+    _sign(drawing)
     buffer = BytesIO()
     drawing.savefig(buffer, format="png", dpi=200, bbox_inches="tight")
     plt.close(drawing)
     image = Image.open(buffer).convert("RGB")
     return Picture(image, checked, width or image.width // 2, caption, lossless=True, name=name)
+
+
+def _sign(drawing: Any) -> None:
+    """Minus signs in the texts of a matplotlib figure, as matplotlib itself writes at its ticks."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    def signed(given: Any) -> Any:
+        return FuncFormatter(lambda value, at: signs(given(value, at)))
+
+    for axes in drawing.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = axis.get_major_formatter()
+            if isinstance(ticks, (FixedFormatter, FuncFormatter)):  # names that somebody gave
+                axis.set_major_formatter(signed(ticks))
+    for text in drawing.findobj(Text):
+        if text.get_text():
+            text.set_text(signs(text.get_text()))
 
 
 def anatomy(model: HSpaceUNet, *, caption: str = "", name: str = "") -> Picture:

@@ -10,6 +10,7 @@ import re
 import ipywidgets
 import matplotlib.figure
 import matplotlib.pyplot as plt
+import matplotlib.text
 import numpy as np
 import pytest
 import torch
@@ -170,6 +171,18 @@ def test_figure_takes_matplotlib_and_closes_it() -> None:
     assert picture.image.width == pytest.approx(2 * picture.width, abs=1)
     drawn = viz.figure(matplotlib.figure.Figure(figsize=(1, 1)), alt="an empty drawing")
     assert drawn.image.width > 0
+
+
+def test_texts_of_a_figure_have_minus_signs() -> None:
+    drawing, axes = plt.subplots()
+    axes.plot([0, 1], label="γ = -1")
+    axes.set(title="from -0.5 to +0.0, seeds 0-7", xticks=[0, 1], xticklabels=["-5", "-0"])
+    axes.legend()
+    axes.text(0, 0, "$-3$")
+    viz.figure(drawing, alt="a line from the lower left to the upper right")
+    texts = {t.get_text() for t in drawing.findobj(matplotlib.text.Text)}
+    assert {"from −0.5 to 0.0, seeds 0-7", "γ = −1", "−5", "0", "$−3$"} <= texts
+    assert not {"-5", "γ = -1"} & texts
 
 
 @pytest.mark.parametrize("alt", ["", "   ", "face", None])
