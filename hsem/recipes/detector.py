@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 import hsem
 from hsem import results
@@ -72,9 +73,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
 
     def drawn(key: str, first: int, edit: hsem.Edit | None = None) -> Tensor:
         def some(seeds: Sequence[int]) -> dict[str, Tensor]:
-            x = hsem.sample(
-                model, seeds, steps=STEPS, eta=ETA, edit=edit, record=(), progress=False
-            ).images
+            x = hsem.sample(model, seeds, steps=STEPS, eta=ETA, edit=edit, record=()).images
             return {"images": x.clamp(-1, 1).half()}
 
         return parts.over(key, range(first, first + args.n), some, 60)["images"].float()
@@ -95,7 +94,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     for name, images in damaged(real[1::2]).items():
         tensors[f"damaged/{name}"] = unseen(images)
     tensors["damaged/sampled"] = unseen(plain[1::2])
-    for name, direction in kinds.items():
+    for name, direction in tqdm(kinds.items(), unit="kind"):
         told, odds = [], []
         for scale in SCALES:
             edited = drawn(f"{name}/{scale}", FIRST_NEW, hsem.add(direction, scale))
