@@ -34,17 +34,26 @@ SIDE = 64  # pixels of a picture on the first page
 SIZES = {
     "named": {"n": 24, "count": 4, "people": 2},
     "principal": {"n": 24, "m": 2, "batch_size": 8},
+    "asyrp": {"people": 2, "images": 2, "rank": 2},
+    "steps": {"people": 2, "images": 2},
     "detector": {"n": 8},
     "expressions": {"people": 18},
-    "factors": {"n": 24, "m": 2, "k": 3},
+    "factors": {"n": 24, "m": 2, "k": 3, "people": 2, "draws": 2},
+    "arithmetic": {"people": 2, "pairs": 2},
     "learning": {"n": 24, "pairs": 8, "draws": 2, "people": 2},
     "pairs": {"pairs": 4, "people": 2, "draws": 2},
     "real_faces": {"faces": 2, "people": 2},
     "regions": {"m": 2, "rank": 2},
+    "transfer": {"owners": 2, "people": 2, "rank": 2},
+    "moments": {"m": 2},
     "sequence": {"people": 2},
     "swap": {"n": 3},
     "table_one": {"n": 2, "repeats": 2},
     "table_one-half": {"n": 2, "repeats": 2},
+    "table_one-more": {"n": 2, "repeats": 2},
+    "table_one-double": {"n": 2, "repeats": 2},
+    "controls": {"n": 2, "repeats": 2},
+    "untangling": {"people": 2},
 }
 
 pytestmark = pytest.mark.slow
