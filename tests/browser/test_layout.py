@@ -202,3 +202,33 @@ def test_negative_control(browser: Browser, tmp_path: Path) -> None:
     page.write_text("<article><p>a | b</p><pre>short</pre></article><p style='width:2000px'>x</p>")
     with visit(browser, page) as seen:
         assert [f.split(" by ")[0] for f in faults(seen, 1280)] == ["page scrolls"]
+
+
+@pytest.mark.parametrize("box", ["hsem-table", "pst-scrollable-table-container"])
+def test_a_table_that_is_too_wide_gets_smaller_letters_down_to_a_size(
+    browser: Browser, tmp_path: Path, box: str
+) -> None:
+    page = tmp_path / "wide.html"
+    static = (ROOT / "book/_static").as_uri()
+
+    def shown(columns: int, width: int) -> tuple[float, bool]:
+        cells = "".join(f"<td style='white-space:nowrap'>0.{k:04}</td>" for k in range(columns))
+        page.write_text(
+            f"<!doctype html><link rel=stylesheet href={static}/hsem.css>"
+            f"<script src={static}/hsem.js></script><body style='font-size:16px'>"
+            f"<article class=bd-content style='width:600px'><div class={box} "
+            f"style='overflow-x:auto'><table><tr>{cells}</table></div></article>"
+        )
+        with visit(browser, page, width=width) as seen:
+            size, over = seen.page.evaluate(
+                "() => { const t = document.querySelector('table'), b = t.parentElement;"
+                "return [parseFloat(getComputedStyle(t).fontSize), b.scrollWidth > b.clientWidth] }"
+            )
+        return size, over
+
+    sizes = [shown(columns, 1280) for columns in range(6, 24, 3)]
+    assert sizes[0] == (pytest.approx(14.4), False)  # one that fits is left alone
+    fitted = [size for size, over in sizes if not over]
+    assert min(fitted) < 13 and fitted == sorted(fitted, reverse=True)
+    assert all(size <= 11.4 for size, over in sizes if over) and sizes[-1][1]  # then it scrolls
+    assert shown(10, 390) == (pytest.approx(14.4), shown(10, 390)[1])  # a telephone's never shrink
