@@ -82,7 +82,7 @@ def exactly(model: hsem.HSpaceUNet) -> Iterator[hsem.HSpaceUNet]:
 def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
     parser.add_argument("--people", type=int, default=64, help="new samples for each direction")
-    parser.add_argument("--images", type=int, default=12, help="images with their own directions")
+    parser.add_argument("--images", type=int, default=8, help="images with their own directions")
     parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
     parser.add_argument("--directions", default="named", help="stored results to take")
     parser.add_argument("--principal", default="principal", help="results whose strength is taken")
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
 
 def runs(args: argparse.Namespace) -> int:
     """How often the network runs; one by Asyrp, or a Jacobian product, counts as two at most."""
-    people = args.people * (len(NAMES) + 1 / 2) * 20
+    people = args.people * (len(NAMES) + 1 / 4) * 20
     return int(people * (1.5 + 2 * (len(KINDS) - 2)) + args.images * (20 * 25 + 2 * 130))
 
 
@@ -134,7 +134,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         tensors[f"apart/{key}"] = torch.stack([rms(x, images[1]) for x in images])
 
     people = range(FIRST, FIRST + args.people)
-    half = people[: max(2, args.people // 2)]
+    few = people[: max(2, args.people // 4)]
     pictures = {name: drawn(name, people, v, ETA) for name, v in directions.items()}
     for name, images in pictures.items():
         keep(name, images)
@@ -143,7 +143,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             for other in directions if other != name
         ])  # fmt: skip
         tensors[f"others/{name}"] = others.flatten(0, 1)  # (3 * kinds of Asyrp, people)
-    keep("yaw, eta 0", drawn("yaw, eta 0", half, directions["yaw"], 0.0))
+    keep("yaw, eta 0", drawn("yaw, eta 0", few, directions["yaw"], 0.0))
 
     principal = results.load_or_make(args.principal, model)
     gamma = 2 * median(principal.directions["pca/0"].step_norms().tolist())
