@@ -14,7 +14,7 @@ order, and a random h of equal norm at each step; and as the stricter one a stra
 as good an h as that of S2, scaled to the norm of S2's at each step. Then the h of S2 is given in
 one quarter of the steps only. Stored are scores, in standard deviations of held-out portraits,
 which the chapters turn into shares, and pictures of the first pairs. About 21,000 runs of the
-network for each model with a hundred pairs.
+network for each model with a hundred pairs (16,000 for those named with `--also`: no quarters).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ QUARTERS, TIMED, SHOWN = 4, 64, 5  # pairs whose h is swapped by quarters; pairs
 MEASURED_BY = "the second judge"
 TWIN = "portraits-64-obeys"
 MORE = ("stranger", "quarters", "pictures")
+PACKAGED = ("ordinary", "obeys")  # labels of those whose h is swapped by quarters
 VARIANTS: dict[str, dict[str, Any]] = {"swap": {}}
 SMALL = {"n": 12}
 EXACT = False
@@ -91,14 +92,15 @@ def swaps(model: hsem.HSpaceUNet, judge: Judge, n: int) -> Tensor:
     return torch.stack([judge(x.clamp(-1, 1)) / judge.spread for x in images])
 
 
-def more(model: hsem.HSpaceUNet, judge: Judge, n: int) -> dict[str, Tensor]:
+def more(model: hsem.HSpaceUNet, judge: Judge, n: int, timed: int = TIMED) -> dict[str, Tensor]:
     """What is measured with the h of the same S2.
 
     stranger : (n, attributes), S1 with the h of the S2 of the *next* pair, at the norm of its own
-    quarters : (4, m, attributes), S1 of the first m pairs with the h of S2 in one quarter of steps
+    quarters : (4, m, attributes), S1 of the first m pairs with the h of S2 in one quarter of steps;
+        only if any are `timed`
     pictures : (3, few, 3, H, W) bytes, S1, S2, and S1 with the h of S2
     """
-    one, m, few = range(n), min(n, TIMED), min(n, SHOWN)
+    one, m, few = range(n), min(n, timed), min(n, SHOWN)
     common: dict[str, Any] = {"steps": STEPS, "eta": ETA, "progress": False}
     s2 = hsem.sample(model, seeds=range(SECOND, SECOND + n), **common)
     h2 = s2.h_seq
@@ -109,14 +111,13 @@ def more(model: hsem.HSpaceUNet, judge: Judge, n: int) -> dict[str, Tensor]:
         return run.images.clamp(-1, 1)
 
     strange = to_norm_of(h2.roll(-1, 0), h2)
-    parted = [drawn(one[:m], hsem.only_at(hsem.swap(h2[:m]), quarter(k))) for k in range(QUARTERS)]
     shown = [drawn(one[:few]), s2.images[:few], drawn(one[:few], hsem.swap(h2[:few]))]
     pictures = ((torch.stack(shown).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return {
-        "stranger": judge(drawn(one, hsem.swap(strange))) / judge.spread,
-        "quarters": torch.stack([judge(x) / judge.spread for x in parted]),
-        "pictures": pictures,
-    }
+    found = {"stranger": judge(drawn(one, hsem.swap(strange))) / judge.spread, "pictures": pictures}
+    if m:
+        edits = (hsem.only_at(hsem.swap(h2[:m]), quarter(k)) for k in range(QUARTERS))
+        found["quarters"] = torch.stack([judge(drawn(one[:m], e)) / judge.spread for e in edits])
+    return found
 
 
 def stored(output: str, n: int) -> dict[str, dict[str, Any]]:
@@ -142,8 +143,8 @@ def parser() -> argparse.ArgumentParser:
 
 def runs(args: argparse.Namespace) -> int:
     """How often the networks run."""
-    each = 6 * args.n + 2 * args.n + QUARTERS * min(args.n, TIMED) + 2 * min(args.n, SHOWN)
-    return int(STEPS * each * (1 + len(args.also)))
+    each = 8 * args.n + 2 * min(args.n, SHOWN)
+    return int(STEPS * (each * (1 + len(args.also)) + QUARTERS * min(args.n, TIMED)))
 
 
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
@@ -161,9 +162,11 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         same = before["prints"].get(label) == one.fingerprint
         if not same:
             tensors[label] = parts("scores", lambda m=one, j=judge: swaps(m, j, args.n))  # type: ignore[misc]
-        if not same or not {f"{label}/{key}" for key in MORE} <= tensors.keys():
-            found = parts.tensors("more", lambda m=one, j=judge: more(m, j, args.n))  # type: ignore[misc]
-            tensors |= {f"{label}/{key}": found[key] for key in MORE}
+        timed = TIMED if label in PACKAGED else 0
+        keys = {f"{label}/{key}" for key in MORE if timed or key != "quarters"}
+        if not same or not keys <= tensors.keys():
+            found = parts.tensors("more", lambda m=one, j=judge, t=timed: more(m, j, args.n, t))  # type: ignore[misc]
+            tensors |= {f"{label}/{key}": value for key, value in found.items()}
         kept.append(parts)
     path = results.save(
         args.output, model, tensors, columns=list(judge.names), fingerprints=prints,
