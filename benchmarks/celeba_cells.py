@@ -105,13 +105,13 @@ class Peak:
         if self.gpu:
             torch.cuda.reset_peak_memory_stats()
         elif self.each:
-            self.clear.write_text("5")  # Linux: forget the largest size so far
+            self.clear.write_text("5", "utf-8")  # Linux: forget the largest size so far
 
     def gigabytes(self) -> float:
         if self.gpu:
             return torch.cuda.max_memory_allocated() / 1e9
         if self.each:
-            lines = Path("/proc/self/status").read_text().splitlines()
+            lines = Path("/proc/self/status").read_text("utf-8").splitlines()
             (kilobytes,) = (x.split()[1] for x in lines if x.startswith("VmHWM"))
             return int(kilobytes) * 1024 / 1e9
         scale = 1 if sys.platform == "darwin" else 1024

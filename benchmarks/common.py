@@ -22,7 +22,7 @@ def machine(device: str) -> dict[str, Any]:
     """What a reader needs to judge a time."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
     gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
     return {

@@ -76,7 +76,7 @@ def expressions(
     """A hundred people, neutral and with six expressions: a stand-in for BU3DFE (SM F).
 
     happiness, sadness, anger, fear, disgust and surprise at full intensity, frontal, without
-    glasses or hats. `python -m portraits.controlled` draws the lower intensities as well.
+    glasses or hats. `python -m portraits.dataset.controlled` draws the lower intensities as well.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from warnings import warn
 
 import numpy as np
@@ -130,8 +130,9 @@ def read_expressions(
     The two-letter codes of BU3DFE become words ("HA" is "happy"). BU3DFE itself has to be asked
     for at its owners; nothing of it comes with this package.
 
-    Links to folders are followed. Hidden files, and what macOS and Windows put beside pictures,
-    are passed over. "Copy of X", "X copy" and "X (1)" are left out where X is there as well.
+    Links to folders are followed. Hidden files, and what systems put beside pictures, are passed
+    over. "Copy of X", "X copy" and "X (1)" are left out where X is there as well, and so is a file
+    of the same person, expression and intensity that holds the same as another, byte for byte.
 
     Raises
     ------
@@ -140,6 +141,8 @@ def read_expressions(
     ValueError
         If the layout is unknown, nothing in the folder is named like that, or no file that is
         can be read.
+    TypeError
+        If `read` returns something else than a picture.
 
     Warns
     -----
@@ -157,6 +160,7 @@ def read_expressions(
     left_out: list[str] = []
     images: list[Tensor] = []
     found: list[re.Match[str]] = []
+    kept: dict[tuple[Any, ...], list[Path]] = {}  # by what it shows, and its size
     for path, name in zip(files, names, strict=True):
         match = None if _is_hidden(name) else pattern.search(name)
         if match is None:
@@ -167,15 +171,27 @@ def read_expressions(
             left_out.append(f"{name} (a copy)")
             continue
         try:
+            what = (*match.group("subject", "expression", "intensity"), path.stat().st_size)
+            alike = [other for other in kept.get(what, []) if _same_content(other, path)]
+            if alike:
+                left_out.append(f"{name} (a copy of {alike[0].relative_to(root).as_posix()})")
+                continue
             image = read(path) if read else read_photo(path, size)
         except OSError as error:
             left_out.append(f"{name} ({error})")
             continue
+        if not isinstance(image, Tensor) or image.ndim != 3 or len(image) != 3:
+            shape = getattr(image, "shape", None)
+            raise TypeError(
+                f"read must return a torch tensor (3, size, size), got {type(image).__name__}"
+                f"{'' if shape is None else f' of shape {tuple(shape)}'} for {str(path)!r}"
+            )
         if images and image.shape != images[0].shape:
             raise ValueError(
                 f"read must return pictures of one shape, got {tuple(images[0].shape)} and then "
                 f"{tuple(image.shape)} for {str(path)!r}"
             )
+        kept.setdefault(what, []).append(path)
         images.append(image)
         found.append(match)
     if not named:
@@ -239,8 +255,13 @@ def _files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
 def _is_hidden(name: str) -> bool:
     """Whether this is what systems put beside pictures: ._a.png, .DS_Store, __MACOSX/, Thumbs.db"""
     parts = PurePath(name).parts
-    companions = {"__macosx", "thumbs.db", "desktop.ini"}
+    companions = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"}
     return any(part.startswith(".") or part.lower() in companions for part in parts)
+
+
+def _same_content(a: Path, b: Path) -> bool:
+    """Whether two files of one size hold the same."""
+    return a.read_bytes() == b.read_bytes()
 
 
 def _number(match: re.Match[str]) -> float:
@@ -263,7 +284,7 @@ def _two_places(
     """Two points as complex numbers, the left one first, if that is what they are."""
     try:
         points = [complex(float(x), float(y)) for x, y in given]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = []
     width, height = inside
     # written so that NaN fails

@@ -135,11 +135,17 @@ def opened_picture(path: str | Path) -> Image.Image:
 def _on_white(file: Image.Image) -> Image.Image:
     # Older versions of Pillow say "I" for the 16 bits of PNG and PGM too, in the same range.
     if file.mode in SIXTEEN_BITS or (file.mode == "I" and file.format in ("PNG", "PPM")):
-        bits = getattr(file, "tag_v2", {}).get(258, (16,))[0]  # TIFF has 12 as well
+        tags = getattr(file, "tag_v2", {})
+        top = 2 ** tags.get(258, (16,))[0] - 1  # TIFF has 12 bits as well
+        negative, clear = tags.get(262) == 0, file.info.get("transparency")
         deep = np.asarray(file)
         grey = np.empty(deep.shape, np.uint8)
         for row, values in zip(grey, deep, strict=True):  # all at once would take ten times more
-            row[:] = (values * np.float32(255 / (2**bits - 1))).round().clip(0, 255)
+            row[:] = (values * np.float32(255 / top)).round().clip(0, 255)
+            if negative:  # TIFF may count from white to black
+                row[:] = 255 - row
+            if clear is not None:  # PNG may call one value transparent
+                row[values == clear] = 255
         return Image.fromarray(grey).convert("RGB")
     if file.mode in ("I", "F"):
         raise ValueError(

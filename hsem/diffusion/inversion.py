@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..callers import outside
 from ..counts import whole_number
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
@@ -69,7 +70,7 @@ def invert(
     Warns
     -----
     UserWarning
-        If the rounds did not suffice for some images, or all pixels are in [0, 1].
+        If the rounds did not suffice for some images, or one lies in [0, 1] or far beyond 1.
 
     Notes
     -----
@@ -173,7 +174,7 @@ def _warn_unsolved(residual: Tensor, schedule: Schedule) -> None:
             f"{float(worst[k]):.3g} at t = {schedule.timesteps[int(where[k])]}, so that its x_T "
             "does not lead back to it; take more steps or rounds (fixed_point), or pictures that "
             "the model could have made",
-            stacklevel=4,
+            stacklevel=outside(),
         )
 
 
@@ -196,15 +197,26 @@ def _check_images(images: Tensor, shape: tuple[int, int, int]) -> None:
         )
     if not bool(torch.isfinite(images).all()):
         raise ValueError("images hold values that are NaN or infinite")
-    if float(images.abs().max()) > 4:
+    low, high = images.flatten(1).amin(dim=1), images.flatten(1).amax(dim=1)
+    reach = torch.maximum(-low, high)
+    if float(reach.max()) > 4:
         raise ValueError(
-            f"images reach {float(images.abs().max()):.3g}, but should lie in [-1, 1]; "
+            f"images reach {float(reach.max()):.3g}, but should lie in [-1, 1]; "
             "convert pixels from 0..255 with images / 127.5 - 1"
         )
-    # resizing overshoots a little
-    if float(images.min()) > -0.05 and 0.05 < float(images.max()) < 1.05:
+    # resizing overshoots a little, and so does a sampler
+    unit = ((low > -0.05) & (high > 0.05) & (high < 1.05)).nonzero().flatten().tolist()
+    beyond = (reach > 1.2).nonzero().flatten().tolist()
+    if unit:
         warn(
-            "images lie in [0, 1], without one dark pixel; the network expects [-1, 1]: convert "
-            "them with 2 * images - 1 unless they really are that bright",
-            stacklevel=4,
+            f"images {unit} of {len(images)} lie in [0, 1], without one dark pixel; the network "
+            "expects [-1, 1]: convert them with 2 * images - 1 unless they really are that bright",
+            stacklevel=outside(),
+        )
+    if beyond:
+        warn(
+            f"images {beyond} of {len(images)} reach {float(reach.max()):.3g}; the network expects "
+            "[-1, 1]: undo a normalisation for another network (images * std + mean is in [0, 1], "
+            "then 2 * images - 1), or clip them with images.clamp(-1, 1)",
+            stacklevel=outside(),
         )

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..directions.edits import Edit, check_grid
+from ..directions.edits import Edit, check_grid, rows
+from ..network.memory import Pieces
 from ..network.unet import Context, HSpaceUNet
 from .sampling import checked_eta, checked_seeds, draw_noise, sample_steps
 from .schedule import Schedule
@@ -19,7 +20,8 @@ class Replay:
 
     Parameters
     ----------
-    model, seeds, steps, eta : as for `sample`; all seeds are one batch
+    model, seeds, steps, eta : as for `sample`; all seeds are one batch, which is halved, with a
+        warning, where the memory of a CUDA device runs out
     told : called without arguments after each step, for a bar
 
     Attributes
@@ -43,14 +45,21 @@ class Replay:
         self.eta = checked_eta(eta, self.schedule)
         x, z = draw_noise(model, self.seeds, steps if any(self.eta) else 0)
         self._z = z.to(model.device, model.outer_dtype) if any(self.eta) else None
-        self._x = [x.to(model.device, model.outer_dtype)]
-        self._h: list[Tensor] = []
-        self._kept: tuple[int, Context] | None = None
-        with torch.no_grad():
-            for step in sample_steps(model, self.schedule, self._x[0], eta=self.eta, z=self._z):
-                self._x.append(step.x)
-                self._h.append(step.h)
+        x = x.to(model.device, model.outer_dtype)
+        self._pieces = Pieces(len(self.seeds), "seeds")
+        self._kept: dict[tuple[int, int, int], Context] = {}  # of one step: it, and who
+
+        @torch.no_grad()
+        def run(which: slice) -> list[tuple[Tensor, Tensor]]:
+            z, found = self._noise(which), []
+            for step in sample_steps(model, self.schedule, x[which], eta=self.eta, z=z):
+                found.append((step.x, step.h))
                 told()
+            return found
+
+        steps_of = list(zip(*self._pieces.run(len(self.seeds), run), strict=True))
+        self._x = [x, *(_joined([x for x, _ in parts]) for parts in steps_of)]
+        self._h = [_joined([h for _, h in parts]) for parts in steps_of]
         self.images = self._x[-1].cpu()
         self.h_seq = torch.stack(self._h, dim=1).cpu()
 
@@ -72,23 +81,44 @@ class Replay:
                 f"first must be the index of a step, 0 to {self.schedule.steps - 1}, got {first}"
             )
         check_grid(edit, self.schedule)
-        t, x, h = self.schedule.timesteps[first], self._x[first], self._h[first]
-        if self._kept is None or self._kept[0] != first:
-            self._kept = (first, self.model.encode(x, t)[1])
-        context = self._kept[1]
-        resumed = copy.copy(self.model)  # the same network, which already encoded the first x
-
-        def encode(x: Tensor, at: int) -> tuple[Tensor, Context]:
-            return (h, context) if at == t else self.model.encode(x, at)
-
-        resumed.encode = encode  # type: ignore[method-assign, assignment]
+        t, n = self.schedule.timesteps[first], len(self.seeds)
         rest = Schedule(self.schedule.alpha_bar, self.schedule.timesteps[first:])
-        z = None if self._z is None else self._z[:, first:]
-        steps = sample_steps(
-            resumed, rest, x, eta=self.eta[first:], z=z,
-            edit=lambda i, h: edit(first + i, h), asyrp=asyrp,
-        )  # fmt: skip
-        for step in steps:
-            x = step.x
-            told()
-        return x.cpu()
+
+        def run(which: slice) -> Tensor:
+            x, h, z = self._x[first][which], self._h[first][which], self._noise(which)
+            context, own = self._context(first, which), rows(edit, which, n)
+            resumed = copy.copy(self.model)  # the same network, which already encoded the first x
+
+            def encode(x: Tensor, at: int) -> tuple[Tensor, Context]:
+                return (h, context) if at == t else self.model.encode(x, at)
+
+            resumed.encode = encode  # type: ignore[method-assign, assignment]
+            steps = sample_steps(
+                resumed, rest, x, eta=self.eta[first:], z=None if z is None else z[:, first:],
+                edit=lambda i, h: own(first + i, h), asyrp=asyrp,
+            )  # fmt: skip
+            for step in steps:
+                x = step.x
+                told()
+            return x.cpu()
+
+        return torch.cat(self._pieces.run(n, run))
+
+    def _noise(self, which: slice) -> Tensor | None:
+        return None if self._z is None else self._z[which]
+
+    def _context(self, first: int, which: slice) -> Context:
+        """What the decoder needs at one step; only that of the last step asked for is kept."""
+        key = (first, which.start, which.stop)
+        if key not in self._kept:
+            others = {k: v for k, v in self._kept.items() if k[0] == first}
+            self._kept = {
+                k: v for k, v in others.items() if k[2] <= which.start or which.stop <= k[1]
+            }
+            x, t = self._x[first][which], self.schedule.timesteps[first]
+            self._kept[key] = self.model.encode(x, t)[1]
+        return self._kept[key]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..counts import whole_number
 from ..directions.edits import Edit, check_grid, rows
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
@@ -56,7 +55,7 @@ def sample_steps(
     x : x_T, (b, 3, H, W), standard normal, on any device; so may z be, and what the edit returns
     eta : 0 is DDIM, 1 is DDPM (eq. 5); one number, or one per step
     z : the noise of eq. 2, (b, T, 3, H, W); needed where eta > 0
-    edit : (i, h) -> h, see `hsem.edits`
+    edit : (i, h) -> h, such as `hsem.add(direction)`
     asyrp : give the edited noise to P_t only and the plain one to D_t (SM B), for which the
         decoder runs twice and the encoder still once
 
@@ -118,9 +117,15 @@ class Samples:
         When it came from seeds it is drawn again rather than kept: at 256x256 and 50 steps it
         takes 39 MB per sample.
         """
-        if self.given_z is not None or self.seeds is None or not any(self.eta):
-            return self.given_z
-        return draw_noise(tuple(self.x_T.shape[1:]), self.seeds, self.schedule.steps)[1]
+        return self.z_of(slice(None))
+
+    def z_of(self, which: slice) -> Tensor | None:
+        """The same of some samples."""
+        if self.given_z is not None:
+            return self.given_z[which]
+        if self.seeds is None or not any(self.eta):
+            return None
+        return draw_noise(tuple(self.x_T.shape[1:]), self.seeds[which], self.schedule.steps)[1]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -139,7 +144,7 @@ def sample(
     edit: Edit | None = None,
     asyrp: bool = False,
     record: Sequence[str] = ("h",),
-    batch_size: int = 16,
+    batch_size: int | Pieces = 16,
     progress: bool = True,
 ) -> Samples:
     """Generate images and record what happens at the bottleneck.
@@ -174,7 +179,7 @@ def sample(
     unknown = sorted(set(record) - set(RECORDABLE))
     if isinstance(record, str) or unknown:
         raise ValueError(f"record must list some of {RECORDABLE}, got {record!r}")
-    whole_number("batch_size", batch_size)
+    pieces = Pieces.of(batch_size)
     seeds = None if seeds is None else checked_seeds(seeds)
     n = _count(seeds, x_T, z)
     if x_T is None and seeds is None:
@@ -203,7 +208,7 @@ def sample(
         keep("images", which, step.x)
 
     with tqdm(total=n * schedule.steps, disable=not progress, unit="step", leave=False) as bar:
-        Pieces(batch_size).run(n, compute)
+        pieces.run(n, compute)
     return Samples(
         seeds=seeds, eta=etas, schedule=schedule, given_z=None if z is None else z.cpu(), edit=edit,
         asyrp=asyrp, **out,

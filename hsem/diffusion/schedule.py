@@ -19,6 +19,7 @@ from warnings import warn
 import torch
 from torch import Tensor
 
+from ..callers import outside
 from ..counts import whole_number
 
 SPACINGS = ("leading", "trailing", "linspace")
@@ -99,7 +100,7 @@ class Schedule:
                 f'steps={steps} with "{spacing}" spacing start at t = {timesteps[0]} of {n}, far '
                 "below pure noise, as in diffusers; take another number of steps, such as one "
                 f'that divides {n}, or spacing="trailing"',
-                stacklevel=2,
+                stacklevel=outside(),
             )
         return cls(alpha_bar, tuple(timesteps))
 

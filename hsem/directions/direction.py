@@ -74,9 +74,9 @@ class Direction:
             return NotImplemented
         return self._combined(other, self.delta_h + self._like(other))
 
-    def __radd__(self, other: int) -> Direction:
+    def __radd__(self, other: float) -> Direction:
         """0 + d is d, so that `sum(directions)` works."""
-        return self if isinstance(other, int) and other == 0 else NotImplemented
+        return self if isinstance(other, (int, float)) and other == 0 else NotImplemented
 
     def __sub__(self, other: Direction) -> Direction:
         if not isinstance(other, Direction):

@@ -14,6 +14,7 @@ from ..diffusion.sampling import Samples, draw_noise
 from ..directions.direction import Direction
 from ..directions.edits import add
 from ..judges.scorers import Scorer, column, names_of
+from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from ..supervised.examples import Examples
 from ..supervised.means import pair_weights, weighted_h, weighted_recorded_h, weighted_x_T
@@ -63,7 +64,10 @@ def attribute_curve(
     if strengths.ndim != 1 or len(strengths) < 2 or not bool((strengths.diff() > 0).all()):
         raise ValueError(f"scales must be two or more numbers in ascending order, got {scales}")
     direction.check_model(model)
-    run = partial(edited_scores, model, scorer, eta=eta, asyrp=asyrp, batch_size=batch_size)
+    run = partial(
+        edited_scores, model, scorer, eta=eta, asyrp=asyrp, batch_size=Pieces(batch_size),
+        scoring=Pieces(64),
+    )  # fmt: skip
     scores = [
         run(seeds, direction.timesteps, add(direction, float(s)))
         for s in tqdm(strengths, disable=not progress, unit="scale", leave=False)
@@ -165,7 +169,7 @@ def learning_curve(
     effect, reference_effect = None, None
     if scorer is not None:
         judge = partial(edited_scores, model, scorer, timesteps=examples.timesteps)
-        judge = partial(judge, eta=examples.eta, batch_size=batch_size)
+        judge = partial(judge, eta=examples.eta, batch_size=Pieces(batch_size), scoring=Pieces(64))
         own = column(names_of(scorer), examples.name)
         plain, x_T = judge(seeds=seeds, edit=None)[:, own], draw_noise(model, seeds, 0)[0]
         everyone = torch.arange(len(seeds), dtype=torch.int64, device="cpu")

@@ -16,6 +16,7 @@ from ..diffusion.schedule import Schedule
 from ..directions.direction import Direction
 from ..directions.edits import Edit, add
 from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
+from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from ..supervised.means import disentangle
 
@@ -189,7 +190,10 @@ def effect_matrix(
     for direction in directions.values():
         direction.check_model(model)
         grid.dot(direction)  # raises if the grids differ: all share the unedited samples
-    run = partial(edited_scores, model, scorer, eta=eta, asyrp=asyrp, batch_size=batch_size)
+    run = partial(
+        edited_scores, model, scorer, eta=eta, asyrp=asyrp, batch_size=Pieces(batch_size),
+        scoring=Pieces(64),
+    )  # fmt: skip
     plain, changes = [], []
     with tqdm(total=repeats * (len(edits) + 1), disable=not progress, unit="run") as bar:
         for r in range(repeats):
@@ -257,7 +261,8 @@ def edited_scores(
     x_T: Tensor | None = None,
     eta: float | Sequence[float] = 1.0,
     asyrp: bool = False,
-    batch_size: int = 16,
+    batch_size: int | Pieces = 16,
+    scoring: int | Pieces = 64,
 ) -> Tensor:
     """Scores (n, k) of samples made with an edit.
 
@@ -265,6 +270,7 @@ def edited_scores(
     ----------
     timesteps : the steps to sample with, those of the direction in `edit`
     x_T : (n, 3, H, W), in place of what the seeds give
+    batch_size, scoring : pictures drawn, and scored, at once
 
     Raises
     ------
@@ -275,7 +281,7 @@ def edited_scores(
         model, seeds, x_T=x_T, schedule=Schedule(model.alpha_bar, timesteps), eta=eta, edit=edit,
         asyrp=asyrp, record=(), batch_size=batch_size, progress=False,
     )  # fmt: skip
-    scores = scores_of(scorer, samples.images)
+    scores = scores_of(scorer, samples.images, batch_size=scoring)
     missing = scores.isnan().sum(dim=0)
     if bool(missing.any()):
         counts = {n: int(m) for n, m in zip(names_of(scorer), missing, strict=True) if m}

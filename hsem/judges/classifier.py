@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from ..network.models import DATA
 from . import stored
 
-SIDE = 64
 FOLDER, SECOND = DATA / "portrait-classifier", DATA / "portrait-classifier-2"
 KINDS, CARD = ("plain", "residual"), "attributes.json"
 
@@ -84,7 +83,7 @@ class PortraitClassifier(nn.Module):
         self.kind = kind
         self.metrics = metrics or {}
         w = width
-        block = _block if kind == "plain" else _residual
+        block = stored.block if kind == "plain" else _residual
         self.body = nn.Sequential(
             *block(3, w, 2), *block(w, 2 * w, 2), *block(2 * w, 4 * w, 2),
             *block(4 * w, 6 * w, 1), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
@@ -99,7 +98,7 @@ class PortraitClassifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """The last layer but one, (n, 192): what Frechet distances are taken in."""
-        return self.middle(self.body(self._checked(images)))
+        return self.middle(self.body(stored.known(images, self.head.weight)))
 
     def statistics(self, images: Tensor) -> Tensor:
         """Mean and deviation of each channel after each layer, (n, 52 width) of the plain kind.
@@ -107,20 +106,12 @@ class PortraitClassifier(nn.Module):
         What a picture is made of rather than of whom it is: grain, tint, contrast and shapes.
         `features` were trained to overlook all that, these still see it.
         """
-        x, out = self._checked(images), []
+        x, out = stored.known(images, self.head.weight), []
         for layer in self.body:
             x = layer(x)
             if isinstance(layer, (nn.ReLU, Residual)):
                 out += [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
         return torch.cat(out, dim=1)
-
-    def _checked(self, images: Tensor) -> Tensor:
-        if images.ndim != 4 or tuple(images.shape[1:]) != (3, SIDE, SIDE):
-            raise ValueError(
-                f"images must have shape (n, 3, {SIDE}, {SIDE}) in [-1, 1], got "
-                f"{tuple(images.shape)}; this classifier knows rendered portraits only"
-            )
-        return images.to(self.head.weight)
 
     def raw(self, images: Tensor) -> Tensor:
         """Standardised values, and logits of the binary attributes, (n, k)."""
@@ -163,17 +154,6 @@ def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> Por
         return PortraitClassifier(attributes, card["width"], card["metrics"], kind)
 
     return stored.load(folder, "the folder of a classifier", CARD, build, device)
-
-
-def _block(into: int, out: int, stride: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(into, out, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(out),
-        nn.ReLU(),
-        nn.Conv2d(out, out, 3, 1, 1, bias=False),
-        nn.BatchNorm2d(out),
-        nn.ReLU(),
-    ]
 
 
 class Residual(nn.Module):

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 
 from ..network.models import DATA
 from . import stored
+from .stored import SIDE as SIDE
 
-SIDE = 64
 FOLDER, CARD = DATA / "portrait-geometry", "geometry.json"
 
 PARTS = (
@@ -202,19 +202,16 @@ class PortraitGeometry(nn.Module):
         self.names, self.widths, self.metrics = NAMES, tuple(widths), metrics or {}
         self.register_buffer("spread", torch.tensor(spread), persistent=False)
         into = (3, *widths[:-1])
-        self.down = nn.ModuleList(_block(a, b) for a, b in zip(into, widths, strict=True))
+        self.down = nn.ModuleList(
+            nn.Sequential(*stored.block(a, b)) for a, b in zip(into, widths, strict=True)
+        )
         steps = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.up = nn.ModuleList(_block(a + b, b) for a, b in steps)
+        self.up = nn.ModuleList(nn.Sequential(*stored.block(a + b, b)) for a, b in steps)
         self.head = nn.Conv2d(widths[0], len(PARTS), 1)
 
     def logits(self, images: Tensor) -> Tensor:
         """Before the softmax, (n, 13, 64, 64)."""
-        if images.ndim != 4 or tuple(images.shape[1:]) != (3, SIDE, SIDE):
-            raise ValueError(
-                f"images must have shape (n, 3, {SIDE}, {SIDE}) in [-1, 1], got "
-                f"{tuple(images.shape)}; this judge knows rendered portraits only"
-            )
-        x, levels = images.to(self.head.weight), []
+        x, levels = stored.known(images, self.head.weight), []
         for k, block in enumerate(self.down):
             x = block(F.avg_pool2d(x, 2) if k else x)
             levels.append(x)
@@ -257,10 +254,3 @@ def load(folder: str | Path = FOLDER, device: str | torch.device = "cpu") -> Por
         return PortraitGeometry(tuple(card["widths"]), tuple(card["spread"]), card["metrics"])
 
     return stored.load(folder, "the folder of a geometric judge", CARD, build, device)
-
-
-def _block(into: int, out: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(into, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(),
-        nn.Conv2d(out, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(),
-    )  # fmt: skip

@@ -22,6 +22,7 @@ from .classifier import Attribute, PortraitClassifier
 from .hub_scorers import ClipScorer
 from .prompts import PORTRAIT_PROMPTS
 from .scorers import POSE_NAMES
+from .stored import SIDE
 
 CLIP = "openai/clip-vit-large-patch14"
 
@@ -61,7 +62,7 @@ class PhotographJudge:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Scores (n, k) of pictures (n, 3, H, W) in [-1, 1], on the CPU."""
-        side = (classifier.SIDE, classifier.SIDE)
+        side = (SIDE, SIDE)
         small = F.interpolate(images.float(), side, mode="bilinear", antialias=True)
         angles = self.pose(small)[:, [self.pose.names.index(n) for n in POSE_NAMES]]
         return torch.cat([angles.cpu(), self.clip(images).float().cpu()], dim=1)

@@ -44,7 +44,7 @@ class Scorer(Protocol):
 
 
 @torch.no_grad()
-def scores_of(scorer: Scorer, images: Tensor, *, batch_size: int = 64) -> Tensor:
+def scores_of(scorer: Scorer, images: Tensor, *, batch_size: int | Pieces = 64) -> Tensor:
     """Score pictures, and check what the scorer returns.
 
     Parameters
@@ -84,7 +84,7 @@ def scores_of(scorer: Scorer, images: Tensor, *, batch_size: int = 64) -> Tensor
             )
         return scores
 
-    return torch.cat(Pieces(batch_size).run(len(images), score))
+    return torch.cat(Pieces.of(batch_size).run(len(images), score))
 
 
 def names_of(scorer: Scorer) -> tuple[str, ...]:

@@ -8,13 +8,33 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..files import make_folder, read_tensors, replacing, save_tensors
+from ..network.models import _default_dtype
 from ..reading import checked, refusing
 
 Net = TypeVar("Net", bound=nn.Module)
 WEIGHTS = "model.safetensors"
+SIDE = 64  # pixels of the portraits that these judges know
+
+
+def block(into: int, out: int, stride: int = 1) -> list[nn.Module]:
+    """Convolution, batch normalisation and ReLU, twice."""
+    layers: list[nn.Module] = []
+    for a, step in ((into, stride), (out, 1)):
+        layers += [nn.Conv2d(a, out, 3, step, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+    return layers
+
+
+def known(images: Tensor, weight: Tensor) -> Tensor:
+    """Portraits (n, 3, 64, 64) as a network with this weight takes them, or a ValueError."""
+    if images.ndim != 4 or tuple(images.shape[1:]) != (3, SIDE, SIDE):
+        raise ValueError(
+            f"images must have shape (n, 3, {SIDE}, {SIDE}) in [-1, 1], got {tuple(images.shape)}; "
+            "this judge knows rendered portraits only"
+        )
+    return images.to(weight)
 
 
 def save(folder: str | Path, net: nn.Module, name: str, card: dict[str, Any]) -> None:
@@ -46,7 +66,8 @@ def load(
             empty = build(card).state_dict()
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in empty.items()}:
             raise ValueError(f"the weights do not fit {name}")
-        net = build(card)
+        with _default_dtype(torch.float32):
+            net = build(card)
         floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         net.load_state_dict(floats)
         for key, value in (*floats.items(), *net.named_buffers()):

@@ -103,7 +103,8 @@ def record_h(unet: nn.Module | HSpaceUNet, half: str | None = None) -> Iterator[
     -----
     Hooks run in the order in which their blocks were opened: a recorder around an `edit_h` sees h
     before the edit, one within it sees h after the edit. Within the blocks, networks treated with
-    `torch.compile` run uncompiled.
+    `torch.compile` run uncompiled. Calls of the network by other threads count; `hsem.sample` in
+    another thread, which calls the halves of the network one by one, is left alone.
     """
     record = HRecord()
 
@@ -127,7 +128,7 @@ def edit_h(
     Parameters
     ----------
     unet : as for `record_h`
-    edit : (step index, h) -> h, see `hsem.edits`
+    edit : (step index, h) -> h, such as `hsem.add(direction)`
     timesteps : those of the run, noisiest first, for example `pipeline.scheduler.timesteps` after
         `set_timesteps(T)`; row i of the edit acts at the i-th different one. May be left out for
         edits made from a `Direction`, which knows its own.

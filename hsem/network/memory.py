@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ..callers import outside
 from ..counts import whole_number
 
 T = TypeVar("T")
@@ -19,6 +20,9 @@ T = TypeVar("T")
 
 class Pieces:
     """Work on pieces of a batch, which are halved where the memory of a GPU runs out.
+
+    What calls `sample` or `scores_of` again and again hands them one of these as their batch size:
+    it remembers what did not fit.
 
     Parameters
     ----------
@@ -42,6 +46,11 @@ class Pieces:
 
     def __init__(self, size: int, name: str = "batch_size") -> None:
         self.size, self.name, self._warned = whole_number(name, size), name, False
+
+    @classmethod
+    def of(cls, size: int | Pieces) -> Pieces:
+        """One that is given as it is, or a new one of this size."""
+        return size if isinstance(size, Pieces) else cls(size)
 
     def run(self, n: int, task: Callable[[slice], T]) -> list[T]:
         """What `task` gives for slices that cover 0..n-1 in turn; it may be called twice for one.
@@ -75,7 +84,7 @@ class Pieces:
                     f"and less. The result is the same up to rounding; give {self.name} a smaller "
                     "value to save the attempts",
                     RuntimeWarning,
-                    stacklevel=3,
+                    stacklevel=outside(),
                 )
         return results
 

@@ -20,6 +20,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
+from ..callers import outside
 from ..diffusion.schedule import Schedule, predict_x0
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
@@ -56,7 +57,8 @@ class HSpaceUNet:
         Used as it is, in evaluation mode and with frozen weights (gradients with respect to h
         and x still flow).
     scheduler : any diffusers scheduler with `alphas_cumprod`
-        Tells the noise levels, what the network predicts, and how timesteps are spaced.
+        Tells the noise levels, what the network predicts, and how timesteps are spaced. Its
+        `clip_sample` is passed over: nothing is ever clipped here, see `sample_steps`.
     name : how to call the model in messages and in the provenance of directions
 
     Attributes
@@ -84,7 +86,7 @@ class HSpaceUNet:
             warn(
                 f"the scheduler of {name!r} says set_alpha_to_one=False, so in diffusers its last "
                 "step ends short of alpha_bar = 1; hsem always ends at 1, as equation 2 does",
-                stacklevel=3,
+                stacklevel=outside(),
             )
         if self.prediction_type not in PREDICTION_TYPES:
             raise ValueError(
@@ -95,6 +97,18 @@ class HSpaceUNet:
             raise ValueError(
                 f"the schedule of {name!r} reaches alpha_bar = 0, where a clean image cannot be "
                 "predicted from eps (eq. 3 divides by it); such schedules need v_prediction"
+            )
+        left_out = [
+            f"{key}={value!r}"
+            for key, value in {"thresholding": True, "variance_type": "fixed_large"}.items()
+            if config.get(key) == value
+        ]
+        if left_out:
+            warn(
+                f"the scheduler of {name!r} says {' and '.join(left_out)}, which hsem leaves out: "
+                "it draws by equations 2 to 5 as they stand, with no threshold and the noise of "
+                'eq. 5 ("fixed_small")',
+                stacklevel=outside(),
             )
         self.h_shape = self._trace_h_shape()
 

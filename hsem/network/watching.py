@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import RLock, local
+from threading import RLock, get_ident, local
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ def watched(
             "pipeline's network, for example pipeline.unet"
         )
     current = local()  # .t is the timestep, while the network runs in this thread
+    mine = get_ident()
     ran: set[str] = set()
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -53,6 +54,8 @@ def watched(
 
     def after(_: nn.Module, __: tuple[Any, ...], h: Tensor) -> Tensor | None:
         if getattr(current, "t", None) is None:  # called by hand, for example by model.encode
+            if get_ident() != mine:  # by a thread that knows nothing of this block
+                return None
             raise RuntimeError(
                 "the middle block ran outside of its network, so the timestep is unknown; hooks "
                 "are for stock pipelines, with encode and decode use hsem.sample(edit=...)"

@@ -30,6 +30,7 @@ from ..directions.direction import provenance_of
 from ..files import check_writable, save_arrays
 from ..frozen import Frozen
 from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
+from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from ..reading import check_file, checked, read_arrays, refusing
 
@@ -109,13 +110,13 @@ class Annotation:
                 raise ValueError(f"format is {str(tag)!r}, expected {FORMAT!r}")
             text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
             about = json.loads(str(text))
-            checked("eta", np.array(about["eta"], float), len(about["timesteps"]))
+            eta = checked("eta", np.array(about["eta"], float), len(about["timesteps"]))
             table = cls(
                 tuple(checked("seeds", seeds, None, kinds="iu").tolist()),
                 torch.from_numpy(checked("scores", scores, None, None, finite=False)),
                 tuple(checked("names", names, None, kinds="U").tolist()),
                 checked_timesteps(about["timesteps"]),
-                tuple(about["eta"]),
+                checked_eta(eta.tolist(), about["timesteps"]),
                 dict(about["provenance"]),
             )
         if model is not None:
@@ -139,7 +140,7 @@ def annotate(
 
     Parameters
     ----------
-    scorer : images to named scores, see `hsem.scorers`
+    scorer : images to named scores, see `hsem.judges.scorers`
     seeds : such as `range(10_000)`, which is what the authors' code uses
     steps, schedule, eta, batch_size : see `sample`
     path : npz file to save to after every batch. If it exists the work goes on from there and
@@ -167,12 +168,13 @@ def annotate(
     if path is not None:
         check_writable(path)
 
+    drawing, scoring = Pieces(batch_size), Pieces(64)
+
     def score(which: Sequence[int]) -> Tensor:
         samples = sample(
-            model, which, schedule=schedule, eta=eta, record=(), batch_size=len(which),
-            progress=False,
-        )  # fmt: skip
-        return scores_of(scorer, samples.images)
+            model, which, schedule=schedule, eta=eta, record=(), batch_size=drawing, progress=False
+        )
+        return scores_of(scorer, samples.images, batch_size=scoring)
 
     def table(scores: Tensor) -> Annotation:
         provenance = provenance_of(model, scorer=label_of(scorer), batch_size=batch_size)

@@ -3,7 +3,7 @@
     table = annotate(model, scorer, range(1000))
     smile = supervised_direction(model, extremes(table, "smile", count=50))
 
-The same in x_T, for comparison (fig. 8a). `hsem.normals` has two classical alternatives, the
+The same in x_T, for comparison (fig. 8a). `normal_direction` has two classical alternatives, the
 normals of a logistic regression and of a linear discriminant.
 """
 
@@ -21,6 +21,7 @@ from ..diffusion.sampling import Samples, draw_noise, sample
 from ..diffusion.schedule import Schedule
 from ..directions.direction import Direction, project_out, provenance_of
 from ..directions.edits import Edit, chain
+from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from .annotation import check_model
 from .examples import Examples
@@ -189,10 +190,11 @@ def weighted_h(
     total = torch.zeros(
         len(weights), schedule.steps, *model.h_shape, dtype=torch.float64, device="cpu"
     )
+    pieces = Pieces(batch_size)
     with tqdm(total=len(seeds), disable=not progress, unit="sample", leave=False) as bar:
         for which in _pieces(len(seeds), batch_size):
             samples = sample(
-                model, seeds[which], schedule=schedule, eta=recipe.eta, batch_size=batch_size,
+                model, seeds[which], schedule=schedule, eta=recipe.eta, batch_size=pieces,
                 progress=False,
             )  # fmt: skip
             assert samples.h_seq is not None

@@ -38,11 +38,6 @@ def normal_direction(
     On the CPU. At each step the unit normal times the distance of the two means along it: scale 1
     moves a negative example as far as a mean difference would, as seen by the classifier.
 
-    Raises
-    ------
-    ImportError
-        If scikit-learn is missing.
-
     Notes
     -----
     h has many more dimensions than there are examples. Regularised, both normals lie in the span
@@ -79,13 +74,9 @@ def normal_direction(
 
 def _normal(features: Tensor, labels: Tensor, method: str, strength: float) -> Tensor:
     """Normal of a linear classifier, by scikit-learn; features (n, r), centred."""
-    try:
-        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise ImportError(
-            "normal_direction needs scikit-learn: pip install scikit-learn"
-        ) from error
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # takes a second
+    from sklearn.linear_model import LogisticRegression
+
     if method == "logistic":
         classifier = LogisticRegression(C=1 / strength, max_iter=10_000, tol=1e-8)
     else:

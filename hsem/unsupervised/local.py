@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..diffusion.sampling import Samples, draw_noise, sample_steps
+from ..diffusion.sampling import Samples, sample_steps
 from ..diffusion.schedule import Schedule
 from ..directions.direction import Direction, provenance_of, spread_over_steps
 from ..directions.edits import rows
 from ..network.unet import Context, HSpaceUNet
+from ..network.watching import _as_written
 from .focus import Outside, focused_directions
 from .jacobian import jacobian_svd
 from .masks import checked_mask
@@ -178,7 +179,7 @@ def trajectory(
         raise IndexError(f"steps must be some of 0..{schedule.steps - 1}, got {list(steps)}")
     which = slice(index, index + 1)
     edit = rows(samples.edit, which, n)
-    x, z = samples.x_T[which].to(model.device, model.outer_dtype), _noise(samples, index)
+    x, z = samples.x_T[which].to(model.device, model.outer_dtype), samples.z_of(which)
     z = None if z is None else z.to(x)
     run = sample_steps(model, schedule, x, eta=samples.eta, z=z, edit=edit, asyrp=samples.asyrp)
     for i in range(max(steps) + 1):
@@ -191,16 +192,6 @@ def trajectory(
         if i < max(steps):
             with torch.no_grad():
                 x = next(run).x
-
-
-def _noise(samples: Samples, index: int) -> Tensor | None:
-    """z of one sample; `samples.z` would draw that of all."""
-    if samples.given_z is not None:
-        return samples.given_z[index : index + 1]
-    if samples.seeds is None or not any(samples.eta):
-        return None
-    shape, steps = tuple(samples.x_T.shape[1:]), samples.schedule.steps
-    return draw_noise(shape, [samples.seeds[index]], steps)[1]
 
 
 def _check_recorded(samples: Samples, index: int, i: int, h: Tensor, model: HSpaceUNet) -> None:
@@ -228,9 +219,13 @@ def _at(
     v0: Tensor | None = None,
     **solver: Any,
 ) -> ImageDirections:
+    forward = solver.get("products") == "jvp"
+    context = point.context
+    if forward:
+        context = context._replace(skips=tuple(s.contiguous() for s in context.skips))
+
     def decode(h: Tensor) -> Tensor:
-        with _kept_whole(model.unet):
-            return model.output(h, point.context)
+        return model.output(h, context)
 
     # The raw output of the network, because eps and x0 are fixed multiples of it (plus a term
     # without h), and near pure noise one of the two factors is tiny.
@@ -248,14 +243,16 @@ def _at(
     if mask is None:
         if outside != "ignore":
             raise ValueError(f"outside={outside!r} needs a mask to say what is inside")
-        whole = jacobian_svd(decode, point.h, k, tol=tol, v0=v0, **solver)
+        with _differentiable(model.unet, forward):
+            whole = jacobian_svd(decode, point.h, k, tol=tol, v0=v0, **solver)
         v, s, share, products, converged = whole.v, whole.s, None, whole.products, whole.converged
         change = whole.u * s.to(v).view(-1, 1, 1, 1, 1)
     else:
         mask = checked_mask(mask, model.image_shape[1:])
-        part = focused_directions(
-            decode, point.h, k, mask, outside=outside, tol=tol, v0=v0, **solver
-        )
+        with _differentiable(model.unet, forward):
+            part = focused_directions(
+                decode, point.h, k, mask, outside=outside, tol=tol, v0=v0, **solver
+            )
         v, s, share, products, converged = (
             part.v, part.inside, part.share.cpu(), part.products, part.converged,
         )  # fmt: skip
@@ -276,16 +273,26 @@ def _at(
 
 
 @contextmanager
-def _kept_whole(unet: nn.Module) -> Iterator[None]:
-    """Without gradient checkpointing: the decoder is differentiated dozens of times, and twice."""
+def _differentiable(unet: nn.Module, forward: bool) -> Iterator[None]:
+    """The network as it can be differentiated dozens of times, and twice: as it is written.
+
+    Without gradient checkpointing and compiled blocks, which throw away what is needed again; and
+    in `forward` mode not with channels last, of which group_norm has no derivative there.
+    """
     blocks = [m for m in unet.modules() if getattr(m, "gradient_checkpointing", False)]
+    turned = [(p, p.data) for p in unet.parameters() if forward and not p.is_contiguous()]
     for block in blocks:
         block.gradient_checkpointing = False  # type: ignore[assignment]
+    for p, values in turned:
+        p.data = values.contiguous()
     try:
-        yield
+        with _as_written():
+            yield
     finally:
         for block in blocks:
             block.gradient_checkpointing = True  # type: ignore[assignment]
+        for p, values in turned:
+            p.data = values
 
 
 def _factor(model: HSpaceUNet, t: int, target: Target) -> float:

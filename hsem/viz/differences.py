@@ -21,9 +21,7 @@ def difference(
     alt: str,
     col_labels: Sequence[Any] | None = None,
     limit: float | None = None,
-    scale: float | None = None,
-    caption: str = "",
-    name: str = "",
+    **looks: Any,
 ) -> Picture:
     """Three rows: pictures before an edit, after it, and a map of what became lighter or darker.
 
@@ -33,7 +31,7 @@ def difference(
     alt : what the pictures show, and where the map has colour
     limit : the change (of the mean over the channels, between -2 and 2) that has full colour; by
         default the largest one here. Give the same to figures that are to be compared.
-    col_labels, scale, caption, name : as in `strip`
+    col_labels, looks (scale, caption, name, crisp) : as in `strip`
 
     Returns
     -------
@@ -52,22 +50,12 @@ def difference(
         raise ValueError(f"limit must be positive, got {limit}")
     rows = torch.stack([before, after, diverging(change / (top or 1.0))])
     label = f"change, full\ncolour at ±{tick(round(top, 2))}"
-    return strip(
-        rows,
-        col_labels,
-        ["before", "after", label],
-        alt=alt,
-        scale=scale,
-        caption=caption,
-        name=name,
-    )
+    return strip(rows, col_labels, ["before", "after", label], alt=alt, **looks)
 
 
 def diverging(x: Tensor) -> Tensor:
     """(n, H, W) in [-1, 1] as pictures (n, 3, H, W): -1 is blue, 0 white, 1 red."""
     x = x.clamp(-1, 1)[:, None]
-    red, blue = (
-        x.new_tensor(c).view(1, 3, 1, 1) / 127.5 - 1 for c in ((178, 24, 43), (33, 102, 172))
-    )
+    red, blue = (x.new_tensor(c).view(1, 3, 1, 1) / 127.5 - 1 for c in (RED, BLUE))
     colour = torch.where(x > 0, red, blue)
     return 1 + (colour - 1) * x.abs()

@@ -98,10 +98,7 @@ def strip(
     row_labels: Sequence[Any] | None = None,
     *,
     alt: str,
-    scale: float | None = None,
-    caption: str = "",
-    name: str = "",
-    crisp: bool = False,
+    **looks: Any,
 ) -> Picture:
     """Rows of images with labels above the columns and beside the rows, as in the paper's figures.
 
@@ -109,7 +106,7 @@ def strip(
     ----------
     images : (rows, cols, 3, H, W) or one row (cols, 3, H, W), in [-1, 1]
     col_labels, row_labels : texts or numbers, one per column, one per row
-    alt, scale, caption, name, crisp : as in `grid`
+    alt, looks (scale, caption, name, crisp) : as in `grid`
     """
     if images.ndim == 4:
         images = images[None]
@@ -120,10 +117,7 @@ def strip(
         cols=images.shape[1],
         col_labels=col_labels,
         row_labels=row_labels,
-        scale=scale,
-        caption=caption,
-        name=name,
-        crisp=crisp,
+        **looks,
     )
 
 
@@ -188,15 +182,9 @@ def slider(
     label: str,
     *,
     alt: str,
-    cols: int | None = None,
-    col_labels: Sequence[Any] | None = None,
-    row_labels: Sequence[Any] | None = None,
     start: int | None = None,
-    scale: float | None = None,
-    caption: str = "",
-    name: str = "",
-    crisp: bool = False,
     live: Callable[[float], Images] | None = None,
+    **looks: Any,
 ) -> Film:
     """A slider over frames computed beforehand; it also moves in a page without a kernel.
 
@@ -206,32 +194,18 @@ def slider(
     values : n_frames numbers or texts, shown by the slider
     label : name of the slider
     alt : what the picture shows; label and value are added for each frame
-    cols, scale, caption, name, crisp : as in `grid`
-    col_labels, row_labels : names of the columns and rows of each frame
     start : frame shown first; by default the value nearest to zero, else the first
     live : function of one number giving (n_images, 3, H, W); with a kernel a second slider
         over the same range calls it when let go
+    looks (cols, col_labels, row_labels, scale, caption, name, crisp) : as in `board`
 
     Returns
     -------
     A widget. Where widgets are not drawn (GitHub) it is a contact sheet of the frames.
     """
     frames = frames[:, None] if frames.ndim == 4 else frames
-    return board(
-        frames,
-        [values],
-        [label],
-        alt=alt,
-        cols=cols,
-        col_labels=col_labels,
-        row_labels=row_labels,
-        start=None if start is None else [start],
-        scale=scale,
-        caption=caption,
-        name=name,
-        crisp=crisp,
-        live=live,
-    )
+    first = None if start is None else [start]
+    return board(frames, [values], [label], alt=alt, start=first, live=live, **looks)
 
 
 def live_slider(

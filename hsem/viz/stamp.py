@@ -12,8 +12,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..callers import outside
 from ..network.unet import HSpaceUNet
-from .fonts import font
+from .fonts import font, warn_of_missing
 
 MEANINGLESS = ("random", "tiny")  # how the names of such models begin
 PICTURES = {  # how many of the first arguments of our functions are pictures
@@ -40,6 +41,7 @@ def stamp(images: Tensor, text: str = "random weights") -> Tensor:
     *_, channels, height, width = images.shape
     if channels != 3:
         raise ValueError(f"images must be (..., 3, H, W), got {tuple(images.shape)}")
+    warn_of_missing([text], stacklevel=outside())
     band = torch.from_numpy(_band(text, width, height)).to(images)
     out = images.clone()
     out[..., -band.shape[0] :, :] = band

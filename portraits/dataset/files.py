@@ -21,7 +21,11 @@ import numpy as np
 from PIL import Image
 
 from hsem.files import save_arrays
+from hsem.reading import checked, read_arrays, refusing
 
+from ..renderer.factors import LABELS
+
+REMEDY = "draw or pack it again, see portraits/README.md"
 SIDE, ACROSS = 64, 32  # pixels of a picture, pictures in a row of a mosaic
 
 
@@ -53,21 +57,33 @@ def read_images(data: Path, split: str = "train") -> np.ndarray:
 
 def read_labels(data: Path, split: str = "train") -> np.ndarray:
     """All labels of a split, float32 (n, 37), columns as in `renderer.factors.LABELS`."""
-    return np.concatenate([np.load(path)["labels"] for path in files_of(data, split)])
+    return np.concatenate([_labels(path) for path in files_of(data, split)])
+
+
+def _labels(path: Path) -> np.ndarray:
+    with refusing(path, "a file of portraits", REMEDY, OSError):
+        (found,) = read_arrays(path, "labels")
+        return checked("labels", found, None, len(LABELS))
 
 
 def _pictures(path: Path) -> Iterator[np.ndarray]:
     """The pictures of a shard, or those of a pack, a mosaic at a time."""
-    with np.load(path) as file:
-        if "images" in file:
-            yield file["images"]
-            return
-        left = int(file["count"])
-        for key in sorted(name for name in file.files if name.startswith("m")):
-            mosaic = np.asarray(Image.open(io.BytesIO(file[key].tobytes())).convert("RGB"))
-            part = _cut(mosaic)[:left]
-            left -= len(part)
-            yield part
+    with refusing(path, "a file of portraits", REMEDY, OSError):
+        try:
+            (images,) = read_arrays(path, "images")
+        except KeyError:
+            yield from _unpacked(path)
+        else:
+            yield checked("images", images, None, SIDE, SIDE, 3, kinds="u")
+
+
+def _unpacked(path: Path) -> Iterator[np.ndarray]:
+    (count,) = read_arrays(path, "count")
+    for first in range(0, int(count), ACROSS * ACROSS):
+        (packed,) = read_arrays(path, f"m{first:06d}")
+        mosaic = np.asarray(Image.open(io.BytesIO(packed.tobytes())).convert("RGB"))
+        wanted = min(int(count) - first, ACROSS * ACROSS)
+        yield checked("images", _cut(mosaic)[:wanted], wanted, SIDE, SIDE, 3, kinds="u")
 
 
 def _cut(mosaic: np.ndarray) -> np.ndarray:
@@ -86,7 +102,7 @@ def _mosaic(images: np.ndarray) -> np.ndarray:
 def pack(data: Path, out: Path, split: str, quality: int, count: int | None = None) -> int:
     """Write a split, or its first `count` portraits, as one pack; return how many there are."""
     images, labels = read_images(data, split)[:count], read_labels(data, split)[:count]
-    names = np.load(files_of(data, split)[0])["names"]
+    (names,) = read_arrays(files_of(data, split)[0], "names")
     content: dict[str, Any] = {"count": np.array(len(images)), "labels": labels, "names": names}
     for first in range(0, len(images), ACROSS * ACROSS):
         buffer = io.BytesIO()

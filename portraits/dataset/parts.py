@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from hsem.files import save_arrays
 from hsem.judges.geometry import PARTS
+from hsem.reading import checked, read_arrays, refusing
 
 from ..renderer import studio as renderer
 from ..renderer.factors import LABELS, Portrait, labels
@@ -113,12 +114,18 @@ def _draw(shard: Shard) -> int:
 
 def read(data: Path, split: str) -> dict[str, np.ndarray]:
     """All shards of a split ("parts", "held" or "ends"), joined: what `Draughtsman.draw` gives."""
-    found = [np.load(path) for path in sorted(data.glob(f"{split}_*.npz"))]
-    if not found:
-        raise FileNotFoundError(
-            f"data={str(data)!r} holds no {split}_*.npz; draw them with portraits.dataset.parts"
-        )
-    return {key: np.concatenate([f[key] for f in found]) for key in ("images", "parts", "labels")}
+    remedy = "draw them with portraits.dataset.parts"
+    found: dict[str, list[np.ndarray]] = {"images": [], "parts": [], "labels": []}
+    for path in sorted(data.glob(f"{split}_*.npz")):
+        with refusing(path, "a file of portraits and their parts", remedy, OSError):
+            images, parts, values = read_arrays(path, *found)
+            n = len(checked("images", images, None, SIZE, SIZE, 3, kinds="u"))
+            found["images"].append(images)
+            found["parts"].append(checked("parts", parts, n, None, None, kinds="u"))
+            found["labels"].append(checked("labels", values, n, len(LABELS)))
+    if not found["images"]:
+        raise FileNotFoundError(f"data={str(data)!r} holds no {split}_*.npz; {remedy}")
+    return {key: np.concatenate(shards) for key, shards in found.items()}
 
 
 def main() -> None:

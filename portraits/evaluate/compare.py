@@ -39,6 +39,7 @@ from hsem.files import check_writable, replacing
 from ..train.checkpoint import read_checkpoint, under
 from ..train.classifier import MIRRORED, TARGETS, load_targets
 from ..train.data import load_images
+from ..train.draws import normal, uniform, whole
 from ..train.levels import Inner, Level, level_noise
 from ..train.settings import SCHEDULER
 
@@ -71,13 +72,19 @@ def at_h(net: Inner, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
 def noises(seeds: range, side: int) -> Tensor:
     """Noise (n, STEPS + 1, 3, side, side), each sample from a generator of its own."""
     own = (torch.Generator().manual_seed(s) for s in seeds)
-    return torch.stack([torch.randn(STEPS + 1, 3, side, side, generator=g) for g in own])
+    return torch.stack([normal(g, STEPS + 1, 3, side, side) for g in own])
+
+
+def times_of(alpha_bar: Tensor) -> Tensor:
+    """Timesteps (STEPS + 1,) from the noisiest to 0."""
+    where: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+    return torch.linspace(len(alpha_bar) - 1, 0, STEPS + 1, **where).long()
 
 
 @torch.no_grad()
 def draw(net: Inner, level: Level, alpha_bar: Tensor, z: Tensor, edit: Edit) -> Tensor:
     """Samples (n, 3, s, s) at eta = 1; `edit(i, h)` sees h at every step."""
-    times = torch.linspace(len(alpha_bar) - 1, 0, STEPS + 1).long()
+    times = times_of(alpha_bar)
     x = level.sigma[times[0]] * z[:, 0]
     x0 = x
     for i, (now, then) in enumerate(pairwise(times)):
@@ -97,7 +104,7 @@ def draw(net: Inner, level: Level, alpha_bar: Tensor, z: Tensor, edit: Edit) -> 
 def reader(images: Tensor, targets: Tensor, epochs: int = 6, seed: int = 0) -> nn.Module:
     """A small network from pictures (n, 3, s, s) to standardised targets."""
     mean, spread = targets.mean(0), targets.std(0)
-    sign = torch.tensor([-1.0 if n in MIRRORED else 1.0 for n in NAMES])
+    sign = mean.new_tensor([-1.0 if n in MIRRORED else 1.0 for n in NAMES])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers: list[nn.Module] = []
@@ -111,10 +118,10 @@ def reader(images: Tensor, targets: Tensor, epochs: int = 6, seed: int = 0) -> n
     steps = epochs * len(images) // 64
     for step in tqdm(range(steps), desc="reader", leave=False):
         opt.param_groups[0]["lr"] = 1e-3 * (1 + math.cos(math.pi * step / steps))
-        k = torch.randint(len(images), (64,), generator=g)
-        flip = torch.rand(64, generator=g) < 0.5
+        k = whole(g, len(images), 64)
+        flip = uniform(g, 64) < 0.5
         x = torch.where(flip[:, None, None, None], images[k].flip(-1), images[k])
-        x = x + 0.03 * torch.randn(x.shape, generator=g)
+        x = x + 0.03 * normal(g, *x.shape)
         y = torch.where(flip[:, None], targets[k] * sign, targets[k])
         loss = (net(x) - (y - mean) / spread).pow(2).mean()
         opt.zero_grad()
@@ -164,8 +171,8 @@ def encode(net: Inner, level: Level, images: Tensor, t: int, seed: int) -> Tenso
         return h
 
     for x in images.split(100):
-        when = torch.full((len(x),), t)
-        noise = torch.randn(x.shape, generator=g)
+        when = torch.full((len(x),), t, dtype=torch.int64, device=x.device)
+        noise = normal(g, *x.shape)
         with at_h(net, keep):
             net(level.noisy(x, noise, when), when)
     return torch.cat(found)
@@ -180,10 +187,10 @@ def decode(net: Inner, level: Level, images: Tensor, targets: Tensor) -> Tensor:
     mean, middle = h[a].mean(0), y[a].mean(0)
     h = (h - mean) / h[a].std(0).clamp(min=1e-6)
     gram = h[a] @ h[a].T
-    best = torch.full((y.shape[1],), -torch.inf, dtype=torch.float64)
+    best = y.new_full((y.shape[1],), -torch.inf)
     result = best.clone()
     for strength in (1e1, 1e2, 1e3, 1e4, 1e5, 1e6):
-        eye = torch.eye(n, dtype=torch.float64)
+        eye = torch.eye(n, dtype=y.dtype, device=y.device)
         w = h[a].T @ torch.linalg.solve(gram + strength * eye, y[a] - middle)
         chosen, final = r2(y[b], h[b] @ w + middle), r2(y[c], h[c] @ w + middle)
         result = torch.where(chosen > best, final, result)
@@ -201,10 +208,10 @@ def effect(
 ) -> Tensor:  # fmt: skip
     """Standard deviations moved from -1 to +1 times the difference of means."""
     side = net.unet.config.sample_size // 2**net.level
-    times = torch.linspace(len(alpha_bar) - 1, 0, STEPS + 1).long()[:-1]
+    times = times_of(alpha_bar)[:-1]
     h = torch.stack([encode(net, level, images, int(t), 2) for t in times])  # (T, m, C, h, w)
     z, m = noises(range(20_000, 20_000 + n), side), len(images) // 10
-    moved = torch.zeros(len(NAMES))
+    moved = targets.new_zeros(len(NAMES))
     for k in range(len(NAMES)):
         order = targets[:, k].argsort()
         delta = h[:, order[-m:]].mean(1) - h[:, order[:m]].mean(1)

@@ -69,7 +69,8 @@ def strips(model: hsem.HSpaceUNet, pca: hsem.HSpacePCA, steps: int) -> Tensor:
 
 def report(scores: Tensor, factors: Tensor, names: tuple[str, ...]) -> dict[str, str]:
     """How much all factors explain, the person's, the placement's, and all of them shuffled."""
-    moved = torch.tensor([name in PLACEMENT for name in names])
+    placed = [name in PLACEMENT for name in names]
+    moved = torch.tensor(placed, dtype=torch.bool, device=factors.device)
     groups = {
         "all": factors,
         "person": factors[:, ~moved],

@@ -11,6 +11,8 @@ from scipy.linalg import sqrtm
 from scipy.stats import ks_2samp
 from torch import Tensor, nn
 
+from ..train.draws import uniform
+
 
 def to_unit(images: Tensor) -> Tensor:
     """uint8 (n, 3, H, W) to [-1, 1]."""
@@ -41,8 +43,8 @@ def real_or_fake(real: Tensor, fake: Tensor, epochs: int = 6, seed: int = 0) -> 
     generator = torch.Generator().manual_seed(seed)
     n = min(len(real), len(fake))
     x = torch.cat([real[:n], fake[:n]])
-    y = torch.cat([torch.ones(n), torch.zeros(n)])
-    order = torch.randperm(2 * n, generator=generator)
+    y = torch.cat([x.new_ones(n), x.new_zeros(n)])
+    order = torch.randperm(2 * n, generator=generator, dtype=torch.int64, device="cpu")
     x, y = x[order], y[order]
     cut = int(0.8 * 2 * n)
     with torch.random.fork_rng(devices=[]):
@@ -59,8 +61,9 @@ def real_or_fake(real: Tensor, fake: Tensor, epochs: int = 6, seed: int = 0) -> 
         )
     opt = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=1e-2)
     for _ in range(epochs):
-        for k in torch.randperm(cut, generator=generator).split(64):
-            flip = torch.rand(len(k), generator=generator) < 0.5
+        shuffled = torch.randperm(cut, generator=generator, dtype=torch.int64, device="cpu")
+        for k in shuffled.split(64):
+            flip = uniform(generator, len(k)) < 0.5
             batch = torch.where(flip[:, None, None, None], x[k].flip(-1), x[k])
             loss = nn.functional.binary_cross_entropy_with_logits(net(batch)[:, 0], y[k])
             opt.zero_grad()

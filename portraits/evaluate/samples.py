@@ -72,7 +72,7 @@ def draw(
         run = hsem.sample(
             model, seeds, steps=steps, eta=eta, record=(), batch_size=50, progress=False
         )
-        spent = torch.tensor([time.time() - start], dtype=torch.float64)
+        spent = torch.tensor([time.time() - start], dtype=torch.float64, device="cpu")
         return {"images": quantise(run.images), "seconds": spent}
 
     found = parts.over("images", range(FIRST_SEED, FIRST_SEED + n), some)
@@ -136,7 +136,7 @@ def evaluate(
     it was, with the same numbers.
     """
     model = hsem.load(name, dtype=hsem.fast_dtype())
-    parts = Parts("evaluation", model, steps=steps, eta=eta)
+    parts = Parts("evaluation", model, n=n, steps=steps, eta=eta)
     fake, seconds = draw(parts, model, n, steps, eta)
     real, train = (to_unit(load_images(data, split)) for split in ("held", "train"))
     metrics = {

@@ -1,6 +1,6 @@
 """What a portrait is made of: the record of its factors, and the labels that are stored of it.
 
-`portraits.sampler` draws such records at random, `portraits.studio` draws the pictures.
+`dataset.sampler` draws such records at random, `renderer.studio` draws the pictures.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from hsem.files import read_tensors, replacing, save_tensors
+from hsem.reading import check_file, refusing
 
 from .levels import Inner, grow
 from .loss import placed
@@ -60,8 +61,11 @@ class Phase:
 
 def read_checkpoint(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors of a run, and where it stands (step, seen, level, log, ...)."""
-    tensors, header = read_tensors(run / CHECKPOINT)
-    return tensors, json.loads(header["run"])
+    path = run / CHECKPOINT
+    check_file(path, "checkpoint")
+    with refusing(path, "a checkpoint of a run", "take an earlier copy of the run", OSError):
+        tensors, header = read_tensors(path)
+        return tensors, json.loads(header["run"])
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -85,8 +89,8 @@ class Run:
         self.phase = Phase(settings.plan)
         self.log: list[dict[str, Any]] = []
         # by fifth of the noise level: sum of losses and how many; and steps that were skipped
-        self.sums = torch.zeros(5, 2, device=self.device)
-        self.skipped = torch.zeros((), device=self.device)
+        self.sums = torch.zeros(5, 2, dtype=torch.float32, device=self.device)
+        self.skipped = torch.zeros((), dtype=torch.float32, device=self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             unet = UNet2DModel(**self.config)

@@ -32,6 +32,7 @@ from hsem.judges.classifier import Attribute, PortraitClassifier
 
 from ..dataset.files import read_labels
 from .data import load_images
+from .draws import normal, uniform, whole
 from .loss import half_precision, layout
 from .placement import PLACEMENT, draw_placement, place
 
@@ -120,12 +121,12 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     """Blur some pictures, add noise to some, change brightness and contrast a little."""
     n = len(x)
     blurred = nn.functional.avg_pool2d(nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    share = (torch.rand(n, 1, 1, 1, generator=generator) - 0.4).clamp(min=0)
+    share = (uniform(generator, n, 1, 1, 1) - 0.4).clamp(min=0)
     x = torch.lerp(x, blurred, share)
-    sigma = 0.08 * (torch.rand(n, 1, 1, 1, generator=generator) - 0.3).clamp(min=0)
-    x = x + sigma * torch.randn(x.shape, generator=generator)
-    gain = 1 + 0.03 * torch.randn(n, 1, 1, 1, generator=generator)
-    return x * gain + 0.02 * torch.randn(n, 1, 1, 1, generator=generator)
+    sigma = 0.08 * (uniform(generator, n, 1, 1, 1) - 0.3).clamp(min=0)
+    x = x + sigma * normal(generator, *x.shape)
+    gain = 1 + 0.03 * normal(generator, n, 1, 1, 1)
+    return x * gain + 0.02 * normal(generator, n, 1, 1, 1)
 
 
 def train(
@@ -158,11 +159,11 @@ def train(
     if init:
         net.load_state_dict(begun(net, classifier.load(init)))
         net.train().requires_grad_(True)
-    binary = torch.tensor([a.binary for a in attributes])
-    mean = torch.tensor([a.mean for a in attributes])
-    spread = torch.tensor([a.spread for a in attributes])
+    binary = torch.tensor([a.binary for a in attributes], dtype=torch.bool, device="cpu")
+    mean = targets.new_tensor([a.mean for a in attributes])
+    spread = targets.new_tensor([a.spread for a in attributes])
     # mirroring maps v to -v: in standardised units (v - mean) / spread to (-v - mean) / spread
-    sign = torch.tensor([-1.0 if name in MIRRORED else 1.0 for name in TARGETS])
+    sign = targets.new_tensor([-1.0 if name in MIRRORED else 1.0 for name in TARGETS])
     generator = torch.Generator().manual_seed(seed)
     opt = torch.optim.AdamW(net.parameters(), lr, weight_decay=0.02)
     steps = int(epochs * len(images) / batch)
@@ -171,8 +172,8 @@ def train(
             group["lr"] = (
                 lr * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
             )
-        index = torch.randint(len(images), (batch,), generator=generator)
-        flip = torch.rand(batch, generator=generator) < 0.5
+        index = whole(generator, len(images), batch)
+        flip = uniform(generator, batch) < 0.5
         x = images[index].float() / 127.5 - 1
         x = torch.where(flip[:, None, None, None], x.flip(-1), x)
         y = torch.where(flip[:, None], targets[index] * sign, targets[index])
@@ -212,7 +213,7 @@ def measured(net: PortraitClassifier, images: Tensor, targets: Tensor) -> Portra
             value = raw[half:, k] * a.spread + a.mean
             metrics[a.name] = {"R2": round(float(r2_score(truth[half:], value)), 3)}
             continue
-        grid = torch.logspace(-1, 1, 81)
+        grid = torch.logspace(-1, 1, 81, dtype=raw.dtype, device=raw.device)
         losses = [
             nn.functional.binary_cross_entropy_with_logits(raw[:half, k] / t, truth[:half])
             for t in grid

@@ -31,6 +31,7 @@ from hsem.judges.geometry import NAMES, PARTS, SIDE, PortraitGeometry, measure, 
 
 from ..dataset.parts import SWEPT, read
 from .classifier import COLUMNS, augment
+from .draws import uniform, whole
 from .loss import half_precision, layout
 
 FACTOR = {
@@ -44,12 +45,13 @@ WEIGHT, AROUND = 6.0, 5  # of a pixel within so many pixels (a square) of a feat
 
 def shares(parts: np.ndarray | Tensor) -> Tensor:
     """Share of each of `PARTS` in each pixel, (n, 13, 64, 64), from indices (n, fine, fine)."""
-    index = torch.as_tensor(parts)
+    index = parts if isinstance(parts, Tensor) else torch.from_numpy(parts)
     n, fine = len(index), index.shape[1] // SIDE
     cells = index.reshape(n, SIDE, fine, SIDE, fine).permute(0, 2, 4, 1, 3)
     cells = cells.reshape(n, fine**2, SIDE**2).long()
-    found = torch.zeros(n, len(PARTS), SIDE**2)
-    found.scatter_add_(1, cells, torch.full(cells.shape, 1 / fine**2))
+    where: dict[str, Any] = {"dtype": torch.float32, "device": index.device}
+    found = torch.zeros(n, len(PARTS), SIDE**2, **where)
+    found.scatter_add_(1, cells, torch.full(cells.shape, 1 / fine**2, **where))
     return found.reshape(n, len(PARTS), SIDE, SIDE)
 
 
@@ -86,8 +88,8 @@ def train(
             group["lr"] = (
                 lr * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
             )
-        index = torch.randint(len(images), (batch,), generator=generator)
-        flip = (torch.rand(batch, generator=generator) < 0.5)[:, None, None, None]
+        index = whole(generator, len(images), batch)
+        flip = (uniform(generator, batch) < 0.5)[:, None, None, None]
         x, target = images[index].float() / 127.5 - 1, shares(parts[index])
         x = augment(torch.where(flip, x.flip(-1), x), generator)
         target = torch.where(flip, target.flip(-1), target)  # no part is of one side
@@ -151,7 +153,8 @@ def facts(parts: Tensor) -> dict[str, Tensor]:
 
 def overlap(found: Tensor, truth: Tensor) -> Tensor:
     """Intersection over union (13,) of indices (n, 64, 64), over all pixels of all pictures."""
-    same, either = torch.zeros(len(PARTS)), torch.zeros(len(PARTS))
+    where: dict[str, Any] = {"dtype": torch.float32, "device": found.device}
+    same, either = torch.zeros(len(PARTS), **where), torch.zeros(len(PARTS), **where)
     for k in range(len(PARTS)):
         a, b = found == k, truth == k
         same[k], either[k] = (a & b).sum(), (a | b).sum()

@@ -24,9 +24,10 @@ def draw_placement(n: int, generator: torch.Generator) -> Tensor:
     Columns are those of `PLACEMENT`: shifts to the right and downwards as shares of the width,
     a clockwise turn in degrees, and a scale (above 1: the face is larger).
     """
-    low = torch.tensor([-SHIFT, -SHIFT, -TURN, SCALE[0]], device=generator.device)
-    high = torch.tensor([SHIFT, SHIFT, TURN, SCALE[1]], device=generator.device)
-    return torch.lerp(low, high, uniform(generator, n, len(PLACEMENT)))
+    share = uniform(generator, n, len(PLACEMENT))
+    low = share.new_tensor([-SHIFT, -SHIFT, -TURN, SCALE[0]])
+    high = share.new_tensor([SHIFT, SHIFT, TURN, SCALE[1]])
+    return torch.lerp(low, high, share)
 
 
 def place(x: Tensor, placement: Tensor) -> Tensor:

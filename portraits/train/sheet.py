@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from PIL import Image
 
 from .checkpoint import Run
+from .draws import normal
 from .levels import Inner, level_noise
 from .loss import placed, predict
 from .settings import SCHEDULER
@@ -30,12 +32,10 @@ def sample_grid(net: Inner, path: Path, n: int = 24, steps: int = 25) -> None:
     device, side = next(net.parameters()).device, net.unet.config.sample_size // 2**net.level
     alpha_bar = DDPMScheduler(**SCHEDULER).alphas_cumprod.to(device)
     level = level_noise(alpha_bar, net.level)
-    times = torch.linspace(len(alpha_bar) - 1, 0, steps + 1).long().to(device)
+    where: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+    times = torch.linspace(len(alpha_bar) - 1, 0, steps + 1, **where).long().to(device)
     seeds = [torch.Generator("cpu").manual_seed(s) for s in range(n)]
-    draws = [
-        torch.randn(3, side, side, generator=g, dtype=torch.float32, device="cpu") for g in seeds
-    ]
-    noise = torch.stack(draws).to(device)
+    noise = torch.stack([normal(g, 3, side, side) for g in seeds]).to(device)
     x = level.sigma[-1] * noise
     for now, then in pairwise(times):
         t = now.expand(n)

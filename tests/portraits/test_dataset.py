@@ -7,12 +7,13 @@ import pytest
 
 import hsem.files
 from portraits.dataset import draw as dataset
-from portraits.dataset import files
+from portraits.dataset import files, parts
 from portraits.dataset.correlations import strongest
 from portraits.dataset.draw import Shard, draw_shard, save_subset, shards
 from portraits.dataset.files import pack, read_images, read_labels
 from portraits.dataset.sampler import sample
 from portraits.renderer.factors import LABELS, Portrait, labels
+from portraits.train.checkpoint import CHECKPOINT, read_checkpoint
 from portraits.train.classifier import load_targets
 from portraits.train.data import load_images
 
@@ -135,3 +136,62 @@ def test_pictures_keep_their_place_in_a_mosaic():
     images = np.random.default_rng(0).integers(0, 256, (70, 64, 64, 3), dtype=np.uint8)
     np.testing.assert_array_equal(files._cut(files._mosaic(images))[:70], images)
     assert not files._cut(files._mosaic(images))[70:].any()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"junk", "not a zip file"),
+        ({"other": np.zeros(3)}, "KeyError"),
+        ({"images": np.zeros((3, 5, 5, 3), np.float32)}, "images must have shape"),
+        ({"count": np.array(3), "m000000": np.frombuffer(b"junk", np.uint8)}, "Unidentified"),
+        ({"images": np.array([{}], object)}, "pickle"),
+    ],
+)
+def test_damaged_and_foreign_pictures_are_refused_by_name(tmp_path, content, message):
+    path = tmp_path / "train_0.npz"
+    path.write_bytes(content) if isinstance(content, bytes) else np.savez(path, **content)
+    with pytest.raises(OSError, match=f"train_0.npz.*{message}.*portraits/README"):
+        read_images(tmp_path)
+    with pytest.raises(OSError, match=r"train_0.npz.*portraits/README"):
+        read_labels(tmp_path)
+
+
+def test_a_pack_that_lost_a_mosaic_is_refused(folder, tmp_path):
+    """Its pictures would no longer be those of its labels."""
+    pack(folder, tmp_path / "mine.npz", "train", 101)
+    assert len(read_images(tmp_path / "mine.npz")) == 10  # control
+    with np.load(tmp_path / "mine.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "mine.npz", **(arrays | {"count": np.array(2000)}))
+    with pytest.raises(OSError, match=r"mine.npz.*images must have shape \(1024"):
+        read_images(tmp_path / "mine.npz")
+
+
+def test_labels_that_are_nan_or_of_other_factors_are_refused(tmp_path):
+    good = np.zeros((3, len(LABELS)), np.float32)
+    bad = good.copy()
+    bad[1, 2] = np.nan
+    for labels_, message in (
+        (bad, "NaN"),
+        (good[:, :5], "must have shape"),
+        (good.astype(int), "kind"),
+    ):
+        np.savez(tmp_path / "train_0.npz", labels=labels_)
+        with pytest.raises(OSError, match=f"train_0.npz.*{message}"):
+            read_labels(tmp_path)
+    np.savez(tmp_path / "train_0.npz", labels=good)
+    assert len(read_labels(tmp_path)) == 3  # control
+
+
+def test_parts_and_checkpoints_that_are_something_else_are_refused_by_name(tmp_path):
+    (tmp_path / "held_0.npz").write_bytes(b"junk")
+    with pytest.raises(OSError, match=r"held_0.npz.*portraits.dataset.parts"):
+        parts.read(tmp_path, "held")
+    for content in (b"junk", b"version https://git-lfs.github.com/spec/v1\n"):
+        (tmp_path / CHECKPOINT).write_bytes(content)
+        with pytest.raises(OSError, match=rf"{CHECKPOINT}.*is not a checkpoint of a run"):
+            read_checkpoint(tmp_path)
+    (tmp_path / CHECKPOINT).unlink()
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint at"):
+        read_checkpoint(tmp_path)

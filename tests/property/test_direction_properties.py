@@ -120,5 +120,8 @@ def test_sum_of_directions() -> None:
     a, b = (Direction(torch.full((2, 1, 1, 1), v), (10, 0), "difference") for v in (1.0, 2.0))
     assert torch.equal(sum([a, b]).delta_h, (a + b).delta_h)
     assert torch.equal(sum([a]).delta_h, a.delta_h)
+    assert torch.equal(sum([a, b], 0.0).delta_h, (a + b).delta_h)
+    with pytest.raises(TypeError, match="unsupported operand"):  # control
+        sum([a, b], 1.0)
     with pytest.raises(TypeError):
         _ = 1 + a  # control: only zero is nothing

@@ -132,6 +132,33 @@ def test_pictures_from_0_to_1_are_noticed() -> None:
         hsem.invert(model, 2 * images - 1, steps=2, progress=False)  # control: the remedy
 
 
+MEAN, STD = ((torch.tensor(v).view(1, 3, 1, 1)) for v in ((0.485, 0.456, 0.406), (0.2, 0.2, 0.2)))
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "message"),
+    [
+        (lambda unit: unit, r"images \[1\] of 3 lie in \[0, 1\]"),
+        (lambda unit: (unit - MEAN) / STD, r"images \[1\] of 3 reach 2\..*\* std \+ mean"),
+        (lambda unit: 2 * unit, r"images \[1\] of 3 reach (1\.9|2;)"),
+    ],
+    ids=["unit", "ImageNet", "twice"],
+)
+def test_one_picture_in_another_range_is_named(spoiled, message) -> None:
+    """Among good ones, which a look at the whole batch would let it hide behind."""
+    model = Linear(0.01 * torch.eye(8))
+    good = 2 * torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) - 1
+    mixed = good.clone()
+    mixed[1] = spoiled((good[1:2] + 1) / 2)[0]
+    with pytest.warns(UserWarning, match=message) as told:
+        hsem.invert(model, mixed, steps=2, progress=False)
+    assert [w.filename for w in told] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hsem.invert(model, good, steps=2, progress=False)  # control
+        hsem.invert(model, 1.1 * good, steps=2, progress=False)  # what a sampler may give
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -11,32 +14,29 @@ import pytest
 
 HSEM = Path(__file__).resolve().parents[2] / "hsem"
 
-# From the bottom up; a room may import from itself and from those before it. A module that is
-# named before its room stands lower than the rest of it: equations and arithmetic know nothing.
-LAYERS: tuple[set[str], ...] = (
-    {
-        "_version", "counts", "files", "frozen", "numerals", "reading", "diffusion.schedule",
-        "judges.prompts",
-        "network.folders", "network.memory", "unsupervised.masks",
-    },
-    {
-        "unsupervised.products", "unsupervised.search", "unsupervised.jacobian",
-        "unsupervised.incremental", "unsupervised.alignment", "unsupervised.estimator",
-        "evaluation.manifold",
-        "evaluation.stability",
-    },
-    {
-        "network.unet", "network.watching", "network.weights", "network.models", "network.layouts",
-        "network.cost",
-    },
-    {"judges"},
-    {"directions", "datasets", "photos"},
-    {"diffusion", "network.hooks", "results"},
-    {"network.export"},
-    {"unsupervised", "supervised"},
-    {"evaluation"},
-    {"viz", "recipes"},
-)  # fmt: skip
+ABOUT = (HSEM.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+NAMES = 47  # columns of the picture, before what it says of them
+
+
+def layers(about: str) -> tuple[set[str], ...]:
+    """The layers of the picture in ARCHITECTURE.md, from the bottom up.
+
+    A room may import from itself and from those before it. A module that is named before its room
+    stands lower than the rest of it: equations and arithmetic know nothing.
+    """
+    picture = about.split("```text\n viz,")[1].split("```")[0]
+    rows = [line[:NAMES].strip() for line in f" viz,{picture}".splitlines()]
+    text = "\n".join(row for row in rows if row.strip("─"))
+    found = []
+    for layer in re.split(r"(?<!,)\n", text):
+        names = set()
+        for name, inside in re.findall(r"([\w.]+)(?:\{([^}]*)\})?", re.sub(r"\s", "", layer)):
+            names |= {name + each for each in inside.split(",")} if inside else {name}
+        found.append(names)
+    return tuple(reversed(found))
+
+
+LAYERS = layers(ABOUT)
 ROOMS = sorted(p.parent.name for p in HSEM.glob("*/__init__.py"))
 MODULES = sorted(
     ".".join(p.relative_to(HSEM).with_suffix("").parts)
@@ -46,7 +46,7 @@ MODULES = sorted(
 ONLY = {  # who alone may import these: rooms or modules
     "matplotlib": {"viz"},
     "ipywidgets": {"viz"},
-    "PIL": {"viz", "photos", "reading"},
+    "PIL": {"viz", "photos", "reading", "recipes.sheets"},
     "diffusers": {"network.unet", "network.weights", "network.models", "network.layouts"},
     "transformers": {"judges.hub_scorers"},
     "portraits": set(),
@@ -59,7 +59,7 @@ def height(module: str) -> int:
         for level, layer in enumerate(LAYERS):
             if name in layer:
                 return level
-    raise AssertionError(f"give {module} a layer in {Path(__file__).name} and ARCHITECTURE.md")
+    raise AssertionError(f"give {module} a layer in the picture of ARCHITECTURE.md")
 
 
 def imported(source: str, module: str) -> tuple[set[str], set[str]]:
@@ -97,12 +97,49 @@ def test_imports_point_downward(module: str) -> None:
     assert not misplaced, f"{module} imports {misplaced}, which belongs elsewhere"
 
 
+def test_the_picture_is_read_as_it_is_meant() -> None:
+    """All modules have a layer, and nothing has one that is not there."""
+    named = [name for layer in LAYERS for name in layer]
+    assert len(named) == len(set(named)) and set(named) <= {*MODULES, *ROOMS}
+    assert len(LAYERS) == 10 and LAYERS[-1] == {"viz", "recipes"} and "counts" in LAYERS[0]
+    for module in MODULES:
+        height(module)
+    with pytest.raises(AssertionError, match="picture"):  # control
+        height("stranger")
+    assert "network.cost" in LAYERS[2] and "evaluation.stability" in LAYERS[1]
+
+
+INSTALLED_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "huggingface_hub": "huggingface-hub"}
+
+
+def test_what_the_package_may_import_is_said() -> None:
+    row = next(line for line in ABOUT.splitlines() if line.startswith("| `hsem/`"))
+    said = {name.strip() for name in re.split(r"[,;:]", row.split("|")[3])}
+    standard = {*sys.stdlib_module_names, "hsem"}
+    used = {name for module in MODULES for name in read(module)[1]} - standard
+    used = {INSTALLED_AS.get(name, name) for name in used}
+    assert used <= said, f"ARCHITECTURE.md does not say that hsem imports {used - said}"
+    with (HSEM.parent / "pyproject.toml").open("rb") as file:
+        needed = tomllib.load(file)["project"]["dependencies"]
+    assert {re.split(r"[<>=]", name)[0] for name in needed} <= said & used  # and all are used
+
+
+def test_which_rooms_chapters_import_from_is_said() -> None:
+    said = ABOUT.split("Chapters import the rest from its room")[1].split("\n\n")[0]
+    used = set()
+    for path in (HSEM.parent / "book").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                used |= set(re.findall(r"from hsem\.(\w+)[\w.]* import", "".join(cell["source"])))
+    assert used == set(re.findall(r"`(\w+)`", said))
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_says_what_it_is_for(room: str) -> None:
     """Rooms hold a sentence; names are reached through `hsem`, so that importing has no order."""
     tree = ast.parse((HSEM / room / "__init__.py").read_text())
     assert ast.get_docstring(tree)
-    assert f"{room}/" in (HSEM.parent / "ARCHITECTURE.md").read_text()
+    assert f"{room}/" in ABOUT
     if room != "viz":
         assert len(tree.body) == 1
 
@@ -112,7 +149,7 @@ def test_the_subspace_iteration_knows_torch_only() -> None:
     own = {f"unsupervised.{name}" for name in ("jacobian", "products", "search")}
     for module in {*own, "network.memory"}:
         ours, others = read(module)
-        assert ours <= {*own, "network.memory", "counts"}
+        assert ours <= {*own, "network.memory", "callers", "counts"}
         assert not others & {"numpy", "diffusers", "sklearn", "tqdm"}
 
 

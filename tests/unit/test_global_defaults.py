@@ -143,6 +143,33 @@ def test_another_default_dtype_changes_nothing(name: str) -> None:
     assert_same(got, expected)
 
 
+@pytest.mark.parametrize("load", [hsem.classifier.load, hsem.geometry.load])
+def test_judges_under_a_default_that_numpy_does_not_know(load: Callable[[], Any]) -> None:
+    """numpy has no bfloat16, in which their numbers would be if nobody said float32."""
+    images = FIXED.flatten()[: 3 * 64**2].view(1, 3, 64, 64).to("cpu") / 4
+    expected = load()(images)
+    with defaults(dtype=torch.bfloat16):
+        got = load()(images)
+        with pytest.raises(TypeError, match="BFloat16"):  # control
+            np.asarray(torch.ones(1))
+    assert_same(got, expected)
+
+
+def test_a_clip_of_random_weights_under_other_defaults() -> None:
+    pytest.importorskip("transformers", reason="the optional package of hsem[hub]")
+    from hsem.judges.random_clip import random_clip
+
+    def weights(seed: int = 0) -> Tensor:
+        return next(random_clip(device="cpu", seed=seed).model.vision_model.parameters())
+
+    expected = weights()
+    assert not torch.equal(expected, weights(1))  # control
+    for dtype in (torch.float64, torch.bfloat16):
+        with defaults(dtype=dtype):
+            got = weights()
+        assert torch.equal(got, expected) and got.dtype == torch.float32
+
+
 # made on the default device, as all of torch's layers are
 NETWORKS = {"tiny_unet", "classifier", "geometry"}
 

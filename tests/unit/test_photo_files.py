@@ -42,6 +42,31 @@ def test_sixteen_bits_of_grey_keep_their_range(tmp_path, suffix, kind):
     np.testing.assert_allclose(ramp_of(read_photo(path, 32)), RAMP[0], atol=1 / 255)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_sixteen_bits_that_count_from_white_to_black(tmp_path, order, photometric):
+    """TIFF calls it WhiteIsZero; Pillow turns such pictures of 8 bits round, these it does not."""
+    stored = RAMP if photometric else 1 - RAMP
+    packed = (stored * 65535).astype(order + "u2").tobytes()
+    tags = [(256, 32), (257, 32), (258, 16), (259, 1), (262, photometric),
+            (273, 8 + 2 + 9 * 12 + 4), (277, 1), (278, 32), (279, len(packed))]  # fmt: skip
+    entries = b"".join(struct.pack(order + "HHII", tag, 4, 1, value) for tag, value in tags)
+    path = tmp_path / "white.tif"
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(tags))
+    path.write_bytes(head + entries + bytes(4) + packed)
+    np.testing.assert_allclose(ramp_of(read_photo(path, 32)), RAMP[0], atol=1 / 255)
+
+
+def test_sixteen_bits_of_which_one_value_is_transparent(tmp_path):
+    path, ramp = tmp_path / "clear.png", (RAMP * 65535).astype("<u2")
+    ramp[:, :16] = 7
+    for clear in (None, 7):
+        Image.fromarray(ramp).save(path, **({} if clear is None else {"transparency": clear}))
+        left = read_photo(path, 32)[..., :15]
+        assert left.min() > 0.99 if clear else left.max() < -0.99  # control: opaque, it is black
+    assert read_photo(path, 32)[..., 17].max() < 0.2  # and the others stay what they were
+
+
 def test_twelve_bits_in_a_tiff(tmp_path):
     """Two values in three bytes; Pillow cannot write such files, so here is one by hand."""
     values = (RAMP * 4095).astype(int).reshape(-1, 2)
@@ -314,7 +339,7 @@ NAN, INF = float("nan"), float("inf")
     "eyes",
     [((NAN, 3), (9, 3)), ((3, 3), (INF, 3)), ((3, 3), (3, -INF)), ((-1, 3), (9, 3)),
      ((3, 3), (71, 3)), ((3, 3), (9, 61)), ((3, 3),), ((3, 3), (9, 3), (5, 5)), (3, 9),
-     ((3, 3, 3), (9, 3, 3)), "no", (("a", "b"), ("c", "d"))],
+     ((3, 3, 3), (9, 3, 3)), "no", (("a", "b"), ("c", "d")), ((10**400, 3), (9, 3))],
 )  # fmt: skip
 def test_eyes_that_are_no_two_places_in_the_picture(tmp_path, eyes):
     with pytest.raises(ValueError, match=r"eyes must be two points.*upright picture.*\(70, 60\)"):

@@ -160,7 +160,8 @@ def names_read(folder, **options) -> list[str]:
 @pytest.mark.parametrize(
     "name",
     ["anna/happy/._1.png", "._anna/happy/1.png", "__MACOSX/anna/happy/1.png",
-     ".trash/anna/sad/1.png",
+     ".trash/anna/sad/1.png", "@eaDir/anna/sad/1.png", "$RECYCLE.BIN/S-1/anna/sad/1.png",
+     "lost+found/anna/sad/1.png",
      "anna/happy/.DS_Store", "anna/happy/Thumbs.db", "anna/happy/desktop.ini", "anna/notes.txt"],
 )  # fmt: skip
 def test_what_systems_put_beside_pictures_is_passed_over(folder, name, recwarn):
@@ -209,6 +210,36 @@ def test_copies_are_not_counted(tmp_path, copy):
         assert len(read_expressions(tmp_path, size=8).images) == 1
 
 
+@pytest.mark.parametrize(
+    "copy",
+    ["Kopie von F0001_HA01WH_F2D.bmp", "Copie de F0001_HA01WH_F2D.bmp",
+     "Copy (2) of F0001_HA01WH_F2D.bmp", "backup/F0001_HA01WH_F2D.bmp"],
+)  # fmt: skip
+def test_copies_in_other_languages_and_places_are_told_by_what_they_hold(tmp_path, copy, recwarn):
+    draw(tmp_path / "F0001_HA01WH_F2D.bmp")
+    draw(tmp_path / copy, dots=[(45, 30)])
+    assert len(read_expressions(tmp_path, size=8).images) == 2 and not recwarn.list  # control
+    draw(tmp_path / copy)
+    with pytest.warns(UserWarning, match=r"left out 1 of 2.*\(a copy of .*F0001_HA01WH_F2D.bmp\)"):
+        assert len(read_expressions(tmp_path, size=8).images) == 1
+
+
+def test_two_people_in_equal_pictures_are_two_people(tmp_path, recwarn):
+    for name in ("F0001_HA01WH_F2D.bmp", "F0002_HA01WH_F2D.bmp"):
+        draw(tmp_path / name)
+    assert len(read_expressions(tmp_path, size=8).images) == 2 and not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "found", [None, np.zeros((3, 4, 4)), torch.zeros(4, 4), torch.zeros(1, 4, 4)]
+)
+def test_what_ones_own_reader_must_return(folder, found):
+    with pytest.raises(
+        TypeError, match=r"read must return a torch tensor \(3, size, size\), got .*png"
+    ):
+        read_expressions(folder, layout="folders", read=lambda path: found)
+
+
 LOOSE = r"(?P<subject>\w+)-(?P<expression>[a-z]+)-(?P<intensity>\d)"
 
 
@@ -223,7 +254,7 @@ def test_copies_under_a_layout_of_ones_own(tmp_path, mark):
 def test_numbers_in_brackets_alone_are_no_copies(tmp_path, recwarn):
     """Windows numbers a series like that: there is no picture without a number."""
     for k in (1, 2):
-        draw(tmp_path / f"anna-happy-1 ({k}).png")
+        draw(tmp_path / f"anna-happy-1 ({k}).png", dots=[(20 * k, 30)])
     assert len(read_expressions(tmp_path, layout=LOOSE, size=8).images) == 2
     assert not recwarn.list
 

@@ -285,6 +285,23 @@ def test_two_threads_in_one_block_keep_their_timesteps(net: Any) -> None:
     assert not torch.equal(record.h[0], record.h[1])  # control
 
 
+def test_sampling_in_another_thread_is_left_alone() -> None:
+    model = hsem.tiny_unet(0)
+    options = {"steps": 2, "progress": False}
+    expected = hsem.sample(model, [1], **options).images
+    found: list[Any] = []
+    with hsem.record_h(model.unet) as record, hsem.edit_h(model.unet, doubled, [500]):
+        called(model.unet)
+        other = threading.Thread(
+            target=lambda: found.append(hsem.sample(model, [1], **options).images)
+        )
+        other.start()
+        other.join(PATIENCE)
+        with pytest.raises(RuntimeError, match="outside of its network"):  # control: one's own
+            hsem.sample(model, [1], **options)
+    assert torch.equal(found[0], expected) and record.timesteps == [500]
+
+
 def test_threads_with_networks_of_their_own() -> None:
     nets = [hsem.tiny_unet(seed).unet for seed in range(4)]
     expected = []

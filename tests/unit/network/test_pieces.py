@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import hsem
+from hsem.diffusion.replay import Replay
 from hsem.judges.scorers import from_function, scores_of
 from hsem.network.memory import Pieces
 from hsem.unsupervised.products import JacobianProducts
@@ -185,6 +186,61 @@ def test_work_on_the_network_goes_on_in_halves(work: Callable[[], Tensor], monke
     with room_for(2, monkeypatch, RuntimeError):  # control
         with pytest.raises(RuntimeError, match="CUDA out of memory"):
             work()
+
+
+def table() -> Tensor:
+    return hsem.annotate(
+        MODEL, brightness(99, RuntimeError), range(24), batch_size=6, **OPTIONS
+    ).scores
+
+
+def effects() -> Tensor:
+    delta = torch.ones(3, *MODEL.h_shape)
+    direction = hsem.Direction(delta, MODEL.schedule(3).timesteps)
+    scorer = brightness(99, RuntimeError)
+    return hsem.effect_matrix(
+        MODEL, {"a": direction}, scorer, n=6, repeats=4, batch_size=6, progress=False
+    ).effects
+
+
+def mean() -> Tensor:
+    half = hsem.Examples("a", tuple(range(12)), tuple(range(12, 24)), (666, 333, 0), (1.0,) * 3)
+    return hsem.supervised_direction(MODEL, half, batch_size=6, progress=False).delta_h
+
+
+def replayed() -> Tensor:
+    replay = Replay(MODEL, range(6), steps=3)
+    scales = torch.linspace(0, 2, 6)
+    edit = hsem.add(torch.ones(3, *MODEL.h_shape), scales)  # a row each
+    return torch.stack([replay.images, *(replay.edited(edit, first=k) for k in (1, 1, 0))])
+
+
+@pytest.mark.parametrize("work", [table, effects, mean, replayed])
+def test_what_did_not_fit_is_remembered_over_the_batches(work: Callable[[], Tensor], monkeypatch):
+    expected = work()
+    with room_for(3, monkeypatch, torch.cuda.OutOfMemoryError) as tried:
+        with pytest.warns(RuntimeWarning, match="no memory for") as caught:
+            result = work()
+    assert len([n for n in tried if n > 3]) == 1 and len([n for n in tried if n <= 3]) > 4
+    assert [w.filename for w in caught if "no memory" in str(w.message)] == [__file__]
+    torch.testing.assert_close(result, expected, atol=1e-4, rtol=1e-4)
+    with room_for(3, monkeypatch, torch.cuda.OutOfMemoryError) as tried:  # control: nobody told
+        with pytest.warns(RuntimeWarning):
+            for _ in range(4):
+                hsem.sample(MODEL, range(6), batch_size=6, record=(), **OPTIONS)
+    assert len([n for n in tried if n > 3]) == 4
+
+
+def test_so_it_is_for_scorers():
+    images = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    pieces, scorer = Pieces(64), brightness(2, torch.cuda.OutOfMemoryError)
+    with pytest.warns(RuntimeWarning, match="no memory for batch_size=4"):
+        first = scores_of(scorer, images, batch_size=pieces)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(scores_of(scorer, images, batch_size=pieces), first)
+    with pytest.warns(RuntimeWarning):  # control
+        scores_of(scorer, images)
 
 
 def test_scorers_go_on_in_halves():

@@ -171,6 +171,17 @@ def test_damaged_and_foreign_files_are_refused(table, tmp_path):
         Annotation.load(tmp_path / "nothing.npz")
 
 
+def test_eta_out_of_range_is_refused(table, tmp_path):
+    path = tmp_path / "table.npz"
+    for eta, fine in (((0.0, 1.0, 0.5), True), ((7.0, -3.0, 0.0), False)):
+        Annotation(table.seeds, table.scores, table.names, table.timesteps, eta).save(path)
+        if fine:  # control
+            assert Annotation.load(path).eta == eta
+        else:
+            with pytest.raises(ValueError, match="eta must lie between 0"):
+                Annotation.load(path)
+
+
 def test_a_table_knows_its_model(model, table, tmp_path):
     table.save(tmp_path / "table.npz")
     Annotation.load(tmp_path / "table.npz", model)

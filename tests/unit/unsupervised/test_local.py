@@ -201,3 +201,36 @@ def test_a_network_with_gradient_checkpointing(solver, mask) -> None:
     model.unet.enable_gradient_checkpointing(old)
     with pytest.raises(ValueError, match="gradient checkpointing"):
         hsem.jacobian_svd(lambda x: model.decode(x, context), h, 1)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_network_of_compiled_blocks(backend) -> None:
+    """Compiled code gives up what a second derivative needs; here it runs as it is written."""
+    torch._dynamo.reset()
+    model = hsem.tiny_unet(0)
+    samples = hsem.sample(model, [1], steps=2, progress=False)
+    settings = {"step": 1, "k": 1, "tol": 0.05}
+    expected = image_directions(model, samples, **settings)
+    for block in model.unet.up_blocks:
+        block.compile(backend=backend)
+    found = image_directions(model, samples, **settings)
+    assert float((found.v * expected.v).sum()) == pytest.approx(1, abs=1e-3)
+    (point,) = trajectory(model, samples, 0, [1])
+    with pytest.raises(RuntimeError):  # control
+        jacobian_svd(lambda h: model.output(h, point.context), point.h, 1, tol=0.05)
+    torch._dynamo.reset()
+
+
+def test_forward_mode_with_channels_last() -> None:
+    model = hsem.tiny_unet(0)
+    samples = hsem.sample(model, [1], steps=2, progress=False)
+    settings = {"step": 1, "k": 1, "tol": 0.01, "products": "jvp"}
+    expected = image_directions(model, samples, **settings)
+    model.unet.to(memory_format=torch.channels_last)
+    found = image_directions(model, samples, **settings)
+    torch.testing.assert_close(found.s, expected.s, rtol=1e-3, atol=0)
+    weight = model.unet.conv_in.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    (point,) = trajectory(model, samples, 0, [1])
+    with pytest.raises(RuntimeError, match="view"):  # control
+        jacobian_svd(lambda h: model.output(h, point.context), point.h, 1, tol=0.1, products="jvp")

@@ -1,10 +1,14 @@
 """HSpacePCA against the exact SVD, and its promises about memory, dtype, files and units."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from hsem.files import read_tensors, save_tensors
+from hsem.unsupervised.incremental import IncrementalPCA
 from hsem.unsupervised.pca import HSpacePCA
 
 N, T, SHAPE = 120, 4, (6, 3, 3)
@@ -305,3 +309,61 @@ def test_scores_of_a_track_grow_in_the_sense_of_its_direction(joint):
     assert (cosine > 0.999).all()
     if not joint:  # control: the signs of the tracks are needed
         assert not (cosine * torch.stack(signs) > 0.999).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("seeds_", torch.arange(5), "seeds_ must have shape"),
+        ("seeds_", torch.arange(8) / 2, "kind"),
+        ("attributes_", torch.zeros(5, 2), "attributes_ must have shape"),
+        ("attributes_", torch.full((8, 2), torch.inf), "infinite"),
+        ("timesteps", [9], "1 timesteps for 3 steps"),
+    ],
+)
+def test_files_that_do_not_fit_themselves_are_refused(tmp_path, name, value, message):
+    pca = HSpacePCA(2).fit(data(n=8)[:, :3])
+    pca.seeds_, pca.timesteps_ = torch.arange(8), (20, 10, 0)
+    pca.attributes_ = torch.full((8, 2), torch.nan)  # of a scorer that had no answer
+    path = tmp_path / "p.safetensors"
+    pca.save(path)
+    again = HSpacePCA.load(path)  # control
+    assert again.timesteps_ == (20, 10, 0) and torch.equal(again.seeds_, pca.seeds_)
+    tensors, meta = read_tensors(path)
+    if name == "timesteps":
+        about = json.loads(meta["about"]) | {name: value}
+        meta = meta | {"about": json.dumps(about)}
+    else:
+        tensors[name] = value
+    save_tensors(path, tensors, meta)
+    with pytest.raises(ValueError, match=message):
+        HSpacePCA.load(path)
+
+
+def test_what_was_learned_after_a_harvest_has_no_seeds(tmp_path):
+    """Five seeds would stand for eight samples; the PCA itself can be read all the same."""
+    pca = HSpacePCA(2).fit(data(n=5)[:, :3])
+    pca.seeds_ = torch.arange(5)
+    pca.partial_fit(data(1, n=3)[:, :3])
+    pca.save(tmp_path / "p.safetensors")
+    again = HSpacePCA.load(tmp_path / "p.safetensors")
+    assert again.n_samples_seen_ == 8 and again.seeds_ is None
+
+
+def test_fit_goes_on_in_halves_where_memory_runs_out(monkeypatch):
+    h, update = data()[:, :3], IncrementalPCA.updated
+
+    def limited(self, x, *args):
+        if len(x) > 8:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return update(self, x, *args)
+
+    expected = HSpacePCA(2).fit(h, batch_size=6).mean_
+    monkeypatch.setattr(IncrementalPCA, "updated", limited)
+    with pytest.warns(RuntimeWarning, match="no memory for batch_size=12; going on with 6") as told:
+        found = HSpacePCA(2).fit(h, batch_size=12)
+    assert [w.filename for w in told] == [__file__]
+    torch.testing.assert_close(found.mean_, expected)
+    monkeypatch.setattr(IncrementalPCA, "updated", lambda self, x, *_: limited(self, h))
+    with pytest.raises(torch.cuda.OutOfMemoryError):  # control: what does not fit alone
+        HSpacePCA(2).fit(h, batch_size=1)

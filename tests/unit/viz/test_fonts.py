@@ -50,6 +50,16 @@ def test_letters_that_no_font_has_are_named_once(machine, script):
     assert "s (U+" not in message  # what DejaVu has is not complained about
 
 
+def test_so_they_are_in_a_stamp(machine):
+    machine()
+    with pytest.warns(UserWarning, match=r"no font of this machine has .*無 \(U\+7121\)") as caught:
+        viz.stamp(SQUARES, "無作為")
+    assert [w.filename for w in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        viz.stamp(SQUARES, "random")  # control
+
+
 @pytest.mark.parametrize(
     "text",
     ["smile", "α_t → η ≤ ½", "Ärger", "улыбка", "χαμόγελο", "ابتسامة", "two\nlines", "",

@@ -1,0 +1,28 @@
+"""Warnings point at the line of the reader's own code, however deep inside they arise."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from os.path import dirname
+
+import torch
+
+INSIDE = (dirname(__file__) + os.sep, dirname(torch.__file__) + os.sep)
+LIBRARY = sysconfig.get_path("stdlib")
+
+
+def outside() -> int:
+    """The `stacklevel` for `warn`: that of the nearest caller who is not of this package.
+
+    What lies between, of torch or of Python (decorators, context managers), is passed over.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _is_inside(frame.f_code.co_filename):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_inside(filename: str) -> bool:
+    return filename.startswith(INSIDE) or dirname(filename) == LIBRARY
