@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
-from .reading import check_file
+from .reading import check_file, refuse_foreign
 
 
 @contextmanager
@@ -67,6 +67,13 @@ def check_writable(path: str | Path, name: str = "path") -> None:
     _start(path, name).unlink()
 
 
+def prepare(path: str | Path, name: str = "path") -> Path:
+    """Make the folder of a file to be written later; raise OSError now if it could not be."""
+    make_folder(Path(path).parent, name)
+    check_writable(path, name)
+    return Path(path)
+
+
 def save_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
@@ -90,10 +97,22 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     them when another program shortens the file meanwhile.
     """
     check_file(path, "safetensors file")
+    refuse_foreign(Path(path))
     content = Path(path).read_bytes()
     tensors = dict(sorted(load(content).items()))
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return tensors, header.get("__metadata__") or {}
+
+
+def as_json(value: Any, **how: Any) -> str:
+    """JSON, in which numbers and arrays of numpy and torch are plain ones."""
+
+    def plain(other: Any) -> Any:
+        if not hasattr(other, "tolist"):
+            raise TypeError(f"{other!r:.60} ({type(other).__name__}) cannot be kept as JSON")
+        return other.tolist()
+
+    return json.dumps(value, default=plain, **how)
 
 
 def make_folder(path: str | Path, name: str = "path") -> Path:

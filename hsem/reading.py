@@ -6,6 +6,8 @@ nothing takes more memory than a file of its size can ask for.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import zipfile
 from collections.abc import Iterator
@@ -96,6 +98,39 @@ def absence(path: Path) -> str:
     )
 
 
+def read_json(
+    path: Path, hint: str = "look at its spelling", *, finite: bool = True
+) -> dict[str, Any]:
+    """The mapping in a JSON file, or one error with the path, what is wrong, and the remedy.
+
+    JSON knows no NaN and no infinity, though Python reads and writes them: refused if `finite`.
+    """
+    number = _finite if finite else float
+    if path.is_dir():
+        raise OSError(f"{path} is a folder, where a JSON file is expected; {hint}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{absence(path)}; {hint}")
+    refuse_foreign(path)
+    try:  # with or without a BOM
+        content = json.loads(
+            path.read_bytes().decode("utf-8-sig"), parse_float=number, parse_constant=number
+        )
+    except UnicodeDecodeError as error:
+        raise OSError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise OSError(f"{path} is damaged: no valid JSON ({error}); download it again") from error
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise OSError(f"{path} holds a {kind}, not a mapping {{...}}: another file of this name?")
+    return content
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"it holds the number {text}")
+    return number
+
+
 def read_arrays(path: str | Path, *keys: str) -> list[np.ndarray]:
     """Arrays of an npz file by name, and no objects, which are pickled code.
 
@@ -105,6 +140,7 @@ def read_arrays(path: str | Path, *keys: str) -> list[np.ndarray]:
         Of many kinds, see `refusing`; ValueError if it would unpack to far more than its size.
     """
     check_file(path, "npz file")
+    refuse_foreign(Path(path))
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(part.file_size for part in archive.infolist())
     if unpacked > max(LARGE, RATIO * Path(path).stat().st_size):

@@ -27,7 +27,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .directions.direction import Direction, provenance_of
-from .files import make_folder, read_tensors, save_tensors
+from .files import as_json, make_folder, prepare, read_tensors, save_tensors
 from .frozen import Frozen
 from .network.models import DATA
 from .network.unet import HSpaceUNet
@@ -115,8 +115,8 @@ def save(
     provenance = provenance_of(model, date=now, command=command, **facts)
     metadata = {
         "format": FORMAT,
-        "provenance": json.dumps(provenance),
-        "directions": json.dumps(about),
+        "provenance": as_json(provenance),
+        "directions": as_json(about),
     }
     make_folder(path.parent, "name")
     save_tensors(path, data, metadata)
@@ -143,6 +143,8 @@ def load(name: str | Path, model: HSpaceUNet | None = None, *, check: bool = Tru
     path = path_of(name)
     remedy = f"compute it with: {_script(path)}"
     check_file(path, "file of stored results", remedy)
+    if path.parent != FOLDER:  # a command writes into the package, unless told otherwise
+        remedy = f"delete it, and {remedy} --output {path}, or by load_or_make"
     with refusing(path, "a file of stored results", remedy, OSError):
         data, meta = read_tensors(path)
     if meta.get("format") != FORMAT:
@@ -196,24 +198,27 @@ def load_or_make(name: str | Path, model: HSpaceUNet, **sizes: Any) -> Results:
     ------
     ValueError
         If there is no such recipe, or it knows no such size.
+    OSError
+        If what is there is damaged; or before anything is computed, if it could not be kept.
 
     Notes
     -----
     A progress bar counts runs of the network, and says beforehand about how many minutes they take.
     """
-    if Path(name).name != str(name) or Path(name).suffix:
-        return load(name, model)
+    where = places(name, model)
+    if len(where) == 1:
+        return load(where[0], model)
     command = importlib.import_module("hsem.recipes.command")  # recipes stand above this module
     recipe, args = command.find(str(name))
     unknown = sizes.keys() - vars(args).keys()
     if unknown:
         raise ValueError(f"the recipe {name!r} knows {sorted(vars(args))}, not {sorted(unknown)}")
-    mine = cache() / "results" / model.fingerprint / f"{name}.safetensors"
-    for path in (path_of(name), mine):
+    for path in where:
         if os.path.isfile(path) and load(path).provenance["fingerprint"] == model.fingerprint:
             found = load(path, model)
             if all(found.provenance.get(key, value) == value for key, value in sizes.items()):
                 return found
+    mine = prepare(where[-1], "HSEM_CACHE")
     vars(args).update(recipe.SMALL | sizes | {"model": model.name, "output": str(mine)})
     dtype = command.dtype_of(recipe, model.device)
     with _as(model, dtype), _counted(model, str(name), recipe.runs(args)):
@@ -221,10 +226,18 @@ def load_or_make(name: str | Path, model: HSpaceUNet, **sizes: Any) -> Results:
     return load(mine, model)
 
 
+def places(name: str | Path, model: HSpaceUNet) -> list[Path]:
+    """Where `load_or_make` looks: at a path, or by a name in the package and then in the cache."""
+    if Path(name).name != str(name) or Path(name).suffix:
+        return [path_of(name)]
+    return [path_of(name), cache() / "results" / model.fingerprint / f"{name}.safetensors"]
+
+
 def cache() -> Path:
     """Where results of other models are kept: HSEM_CACHE, or `hsem` in the user's cache folder."""
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hsem"
-    return Path(os.environ.get("HSEM_CACHE") or usual)
+    if given := os.environ.get("HSEM_CACHE"):
+        return Path(given)  # some users have no home
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hsem"
 
 
 # ------------------------------------------------------------------------------------- details

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -243,12 +244,13 @@ def draw_noise(
 
 def checked_eta(eta: float | Sequence[float], schedule: Schedule) -> tuple[float, ...]:
     """One eta per step, each in [0, 1]."""
-    etas = (float(eta),) * len(schedule) if isinstance(eta, (int, float)) else tuple(eta)
+    alone = isinstance(eta, Real) or getattr(eta, "ndim", 1) == 0  # numpy's and torch's, too
+    etas: tuple[Any, ...] = (eta,) * len(schedule) if alone else tuple(eta)  # type: ignore[arg-type]
     if len(etas) != len(schedule):
         raise ValueError(f"eta must be a number or one per step, got {len(etas)} for {schedule}")
     if not all(0 <= e <= 1 for e in etas):
         raise ValueError(f"eta must lie between 0 (DDIM) and 1 (DDPM), got {eta}")
-    return etas
+    return tuple(float(e) for e in etas)
 
 
 def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:

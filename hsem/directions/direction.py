@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .._version import __version__
 from ..diffusion.schedule import Schedule, checked_timesteps
-from ..files import read_tensors, save_tensors
+from ..files import as_json, read_tensors, save_tensors
 from ..frozen import Frozen
 from ..network.unet import HSpaceUNet
 from ..reading import check_file, refusing
@@ -170,7 +170,7 @@ class Direction:
             "method": self.method,
             "provenance": dict(self.provenance),
         }
-        metadata = {"format": FORMAT, **{k: json.dumps(v) for k, v in about.items()}}
+        metadata = {"format": FORMAT, **{k: as_json(v) for k, v in about.items()}}
         save_tensors(path, {"delta_h": self.delta_h}, metadata)
 
     @classmethod

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.schedule import Schedule
+from ..unsupervised.masks import weights
 from .direction import Direction
 
 Edit = Callable[[int, Tensor], Tensor]
@@ -107,13 +108,19 @@ def _slerp(i: int, h: Tensor, h_seq: Tensor, weight: Tensor) -> Tensor:
     return slerp(h, _swap(i, h, h_seq), _as_rows(weight, h))
 
 
-def masked(edit: Edit, mask: Tensor) -> Edit:
+def masked(edit: Edit, mask: Any) -> Edit:
     """Let `edit` act only where `mask` is one.
 
     Parameters
     ----------
-    mask : over h-space: (h, w), or anything that broadcasts to (C, h, w); values 0 to 1
+    mask : array over h-space: (h, w), or anything that broadcasts to (C, h, w); values 0 to 1
     """
+    mask = weights(mask)
+    if bool((mask > 1).any()):
+        raise ValueError(
+            f"mask goes up to {float(mask.max()):g}, expected values from 0 to 1; "
+            "masks.from_array(mask) makes zeros and ones of it"
+        )
     return _around(partial(_masked, mask), edit)
 
 

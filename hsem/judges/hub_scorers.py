@@ -87,7 +87,7 @@ class ClipScorer:
             hf.AutoTokenizer.from_pretrained,
             hf.AutoImageProcessor.from_pretrained,
         )
-        model = model.to(device or default_device(), torch.float32)
+        model = _placed(model, device)
         return cls(model, tokenizer, processor, prompts, output=output, label=f"clip {source}")
 
     def worded(self, prompts: Mapping[str, tuple[str, str]]) -> ClipScorer:
@@ -191,7 +191,7 @@ class ImageClassifier:
             ),
             hf.AutoImageProcessor.from_pretrained,
         )
-        model = model.to(device or default_device(), torch.float32)
+        model = _placed(model, device)
         return cls(model, processor, output=output, label=f"classifier {source}")
 
     @torch.no_grad()
@@ -262,6 +262,14 @@ def _read(source: str | Path, *readers: Callable[[str], Any]) -> list[Any]:
             "Give the name of a model on the hub with safetensors weights, or a folder that holds "
             "one (`hf download owner/name --local-dir folder` where there is network)"
         ) from error
+
+
+def _placed(model: Any, device: str | torch.device | None) -> Any:
+    """The model in float32 on its device, in copies: what is mapped to a file changes with it."""
+    model = model.to(device or default_device(), torch.float32)
+    for x in (*model.parameters(), *model.buffers()):
+        x.data = x.data.clone()
+    return model
 
 
 def _pixels(processor: Any, images: Tensor, model: Any) -> Tensor:

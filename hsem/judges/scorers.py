@@ -101,9 +101,23 @@ def names_of(scorer: Scorer) -> tuple[str, ...]:
     return names
 
 
-def label_of(scorer: Scorer) -> str:
+def label_of(scorer: Callable[[Tensor], Tensor]) -> str:
     """How to call a scorer in messages and provenance: its `.label`, or the name of its type."""
     return str(getattr(scorer, "label", type(scorer).__name__))
+
+
+def unlike(stored: Tensor, first: Tensor) -> bool:
+    """Whether the first row of stored scores is not what a scorer says today: `first`, (k,).
+
+    A scorer with the same name may have become another one.
+    """
+    if first.shape != stored.shape[1:]:
+        return True
+    old = stored[0].to(first)
+    spread = stored.to(first).nan_to_num().std(dim=0, correction=0)
+    # Another batch size or device moves a score by rounding, far less than by 5 % of its spread.
+    near = (first - old).abs() <= 0.05 * spread + 1e-3 * first.abs() + 1e-6
+    return not bool((near | first.isnan() & old.isnan()).all())
 
 
 def column(names: Sequence[str], name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..files import make_folder, read_tensors, replacing, save_tensors
+from ..files import as_json, make_folder, read_tensors, replacing, save_tensors
 from ..network.models import _default_dtype
-from ..reading import checked, refusing
+from ..reading import checked, read_json, refusing
 
 Net = TypeVar("Net", bound=nn.Module)
 WEIGHTS = "model.safetensors"
@@ -44,7 +43,7 @@ def save(folder: str | Path, net: nn.Module, name: str, card: dict[str, Any]) ->
     halves = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     save_tensors(folder / WEIGHTS, halves, {})
     with replacing(folder / name) as part:
-        part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        part.write_text(as_json(card, indent=1) + "\n", encoding="utf-8")
 
 
 def load(
@@ -60,7 +59,7 @@ def load(
     """
     folder = Path(folder)
     with refusing(folder, what, f"give one with {name} and {WEIGHTS} of its save", OSError):
-        card = json.loads((folder / name).read_text(encoding="utf-8"))
+        card = read_json(folder / name, finite=False)  # what was measured may be NaN
         weights, _ = read_tensors(folder / WEIGHTS)
         with torch.device("meta"):  # shapes only: a width from a stranger may ask for any memory
             empty = build(card).state_dict()

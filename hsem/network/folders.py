@@ -5,14 +5,13 @@ Nothing here knows what a network is, and only `fetch` can ever reach the intern
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..reading import absence, refuse_foreign
+from ..reading import read_json
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -264,22 +263,3 @@ def weight_files(place: Path, stored: Stored) -> list[Path]:
     if not shards or any(not isinstance(s, str) or Path(s).name != s for s in shards):
         raise OSError(f"{index} is damaged: its weight_map must name files of the same folder")
     return [place / shard for shard in sorted(shards)]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a JSON file, or one error with the path, what is wrong, and the remedy."""
-    if path.is_dir():
-        raise OSError(f"{path} is a folder, where a JSON file is expected; {LAYOUT}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{absence(path)}; {LAYOUT}")
-    refuse_foreign(path)
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))  # with or without a BOM
-    except UnicodeDecodeError as error:
-        raise OSError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise OSError(f"{path} is damaged: no valid JSON ({error}); download it again") from error
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        raise OSError(f"{path} holds a {kind}, not a mapping {{...}}: another file of this name?")
-    return content

@@ -102,11 +102,6 @@ def load(
             "give the object, for example DDPMScheduler.from_pretrained('path/to/scheduler'), or a "
             "mapping with its settings"
         )
-    if not hasattr(scheduler, "alphas_cumprod"):
-        raise ValueError(
-            f"scheduler {type(scheduler).__name__} has no alphas_cumprod, so equation 1 does not "
-            "describe its noise; give a DDPMScheduler or DDIMScheduler"
-        )
     model = HSpaceUNet(unet, scheduler, name)  # takes the fingerprint before any conversion
     untouched = unet is source and device is None and dtype is None
     return model if untouched else model.to(device, dtype)

@@ -21,7 +21,7 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from ..callers import outside
-from ..diffusion.schedule import Schedule, predict_x0
+from ..diffusion.schedule import SPACINGS, Schedule, predict_x0
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 HALF = (torch.bfloat16, torch.float16)
@@ -77,6 +77,7 @@ class HSpaceUNet:
         height, width = (side, side) if isinstance(side, int) else side
         self.image_shape: tuple[int, int, int] = (unet.config.in_channels, height, width)
         self.fingerprint = fingerprint(unet)
+        check_scheduler(scheduler, f"the scheduler of {name!r}")
         self.alpha_bar = scheduler.alphas_cumprod.detach().to("cpu", torch.float64)
         config = scheduler.config
         self.prediction_type: str = config.get("prediction_type", "epsilon")
@@ -87,16 +88,6 @@ class HSpaceUNet:
                 f"the scheduler of {name!r} says set_alpha_to_one=False, so in diffusers its last "
                 "step ends short of alpha_bar = 1; hsem always ends at 1, as equation 2 does",
                 stacklevel=outside(),
-            )
-        if self.prediction_type not in PREDICTION_TYPES:
-            raise ValueError(
-                f"prediction_type={self.prediction_type!r} of model {name!r} is not supported; "
-                f"hsem reads networks that predict one of {PREDICTION_TYPES}"
-            )
-        if self.prediction_type == "epsilon" and self.alpha_bar.min() <= 0:
-            raise ValueError(
-                f"the schedule of {name!r} reaches alpha_bar = 0, where a clean image cannot be "
-                "predicted from eps (eq. 3 divides by it); such schedules need v_prediction"
             )
         left_out = [
             f"{key}={value!r}"
@@ -255,22 +246,49 @@ class HSpaceUNet:
 
     def _trace_h_shape(self) -> tuple[int, int, int]:
         """Follow shapes through a copy of the network without weights: exact, and free."""
-        with torch.device("meta"):
-            twin = UNet2DModel.from_config(self.unet.config).eval()
-            shapes = []
-            twin.mid_block.register_forward_hook(lambda _, __, out: shapes.append(out.shape))
-            x = torch.empty(1, *self.image_shape, device="meta", dtype=twin.dtype)
-            try:
-                twin(x, 0)
-            except RuntimeError as error:
-                halved = 2 ** (len(twin.down_blocks) - 1)
-                raise ValueError(
-                    f"{self.name!r} cannot run on pictures of its sample_size={tuple(x.shape[2:])}:"
-                    f" its {len(twin.down_blocks)} levels halve each side, so both should be "
-                    f"multiples of {halved} ({error})"
-                ) from error
+        levels, shapes = len(self.unet.down_blocks), []
+        try:
+            with torch.device("meta"):
+                twin = UNet2DModel.from_config(self.unet.config).eval()
+                twin.mid_block.register_forward_hook(lambda _, __, out: shapes.append(out.shape))
+                twin(torch.empty(1, *self.image_shape, device="meta", dtype=twin.dtype), 0)
+        except Exception as error:  # of torch, or of Python where a text stands for a number
+            raise ValueError(
+                f"{self.name!r} cannot run on pictures of its sample_size={self.image_shape[1:]}: "
+                f"its {levels} levels halve each side, so both should be multiples of "
+                f"{2 ** (levels - 1)}, or its config is wrong ({type(error).__name__}: {error})"
+            ) from error
         _, c, h, w = shapes[0]
         return c, h, w
+
+
+def check_scheduler(scheduler: Any, whose: str) -> None:
+    """Raise ValueError unless equations 1 to 5 describe the noise of a diffusers scheduler."""
+    if not hasattr(scheduler, "alphas_cumprod"):
+        raise ValueError(
+            f"{whose}, a {type(scheduler).__name__}, has no alphas_cumprod, so equation 1 does not "
+            "describe its noise; give a DDPMScheduler or DDIMScheduler"
+        )
+    config, alpha_bar = scheduler.config, scheduler.alphas_cumprod.detach().double().cpu()
+    predicted = config.get("prediction_type", "epsilon")
+    if predicted not in PREDICTION_TYPES:
+        raise ValueError(
+            f"{whose} says prediction_type={predicted!r}, which is not supported; hsem reads "
+            f"networks that predict one of {PREDICTION_TYPES}"
+        )
+    spacing, offset = config.get("timestep_spacing", "leading"), config.get("steps_offset", 0)
+    if spacing not in SPACINGS or type(offset) is not int or not 0 <= offset < len(alpha_bar):
+        raise ValueError(
+            f"{whose} says timestep_spacing={spacing!r} and steps_offset={offset!r}; expected one "
+            f"of {SPACINGS} and a whole number from 0 to {len(alpha_bar) - 1}"
+        )
+    noisy = alpha_bar if predicted == "epsilon" else alpha_bar[:-1]
+    if not bool((alpha_bar >= 0).all() & (alpha_bar <= 1).all() & (noisy > 0).all()):
+        raise ValueError(
+            f"{whose} has alpha_bar from {float(alpha_bar.min()):g} to {float(alpha_bar.max()):g}; "
+            "equation 3 divides by it, so it must be above 0 and at most 1. At the end it may be "
+            "0 if the network is one of v_prediction"
+        )
 
 
 def refuse_unsupported(unet: Any) -> None:

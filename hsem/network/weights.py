@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 from warnings import warn
-from zipfile import is_zipfile
 
 import diffusers
 import torch
@@ -17,18 +17,18 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..files import read_tensors
-from ..reading import absence, refuse_foreign
+from ..reading import absence, read_json, refuse_foreign
 from .folders import (
+    LAYOUT,
     STEM,
     UNET_FOLDERS,
     choose_weights,
     listing,
-    read_json,
     scheduler_path,
     unet_place,
     weight_files,
 )
-from .unet import refuse_unsupported
+from .unet import check_scheduler, refuse_unsupported
 
 MAX_TIMESTEPS = 10**6
 # Diffusers renamed the attention weights in 2023; the paper's models on the hub are older.
@@ -64,7 +64,7 @@ def read_unet(folder: Path) -> UNet2DModel:
     state = {
         OLD_NAMES.sub(lambda old: f".{NEW_NAMES[old[1]]}.", name): x for name, x in state.items()
     }
-    unet = _without_weights(config, place / "config.json")
+    unet = _without_weights(config, place / "config.json", len(state))
     wanted = {name: x.shape for name, x in unet.state_dict().items()}
     whole = [name for name, x in state.items() if not x.is_floating_point()]
     if whole:
@@ -96,7 +96,7 @@ def read_scheduler(folder: Path | None, name: str) -> Any:
     """The scheduler stored beside a network; without one, that of Ho et al., with a warning."""
     path = None if folder is None else scheduler_path(folder)
     if path is not None:
-        return scheduler_from(read_json(path), where=str(path))
+        return scheduler_from(read_json(path, LAYOUT), where=str(path))
     warn(
         f"no scheduler found for {name!r}: assuming 1000 linear betas from 1e-4 to 0.02 and a "
         "network that predicts epsilon; say otherwise with load(..., scheduler=...)",
@@ -127,19 +127,21 @@ def scheduler_from(config: Mapping[str, Any], where: str) -> Any:
     if not isinstance(steps, int) or not 1 <= steps <= MAX_TIMESTEPS:
         raise OSError(f"{where} says num_train_timesteps={steps!r}, expected 1..{MAX_TIMESTEPS}")
     try:
-        return getattr(diffusers, kind).from_config(dict(config))
+        scheduler = getattr(diffusers, kind).from_config(dict(config))
     except Exception as error:
         raise OSError(
             f"{where} does not describe a {kind} that diffusers {diffusers.__version__} can build "
             f"({type(error).__name__}: {error}); take the scheduler_config.json of this model"
         ) from error
+    check_scheduler(scheduler, where)
+    return scheduler
 
 
 # ------------------------------------------------------------------------------------- details
 
 
 def _checked_config(path: Path) -> dict[str, Any]:
-    config = read_json(path)
+    config = read_json(path, LAYOUT)
     kind = config.get("_class_name", "UNet2DModel" if "down_block_types" in config else None)
     if kind != "UNet2DModel":
         about = f"it says {', '.join([*config][:4])}" if config else "it is an empty mapping"
@@ -151,8 +153,15 @@ def _checked_config(path: Path) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in AVERAGING}
 
 
-def _without_weights(config: dict[str, Any], path: Path) -> UNet2DModel:
+def _without_weights(config: dict[str, Any], path: Path, tensors: int) -> UNet2DModel:
     """The network of a config, of whatever size, before any memory is taken for it."""
+    blocks, layers = config.get("down_block_types"), config.get("layers_per_block")
+    n = (len(blocks) if isinstance(blocks, list) else 1) * (layers if type(layers) is int else 1)
+    if n > tensors:  # building takes time even without memory
+        raise OSError(
+            f"{path} describes {n} layers or more, and the weights beside it are {tensors} "
+            "tensors, so the two are of different models"
+        )
     try:
         with torch.device("meta"):
             unet = UNet2DModel.from_config(config)
@@ -190,7 +199,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a `.bin`; torch's restricted unpickler makes tensors and no more."""
     _check_file(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+        # Read rather than mapped, as for `read_tensors`.
+        state = torch.load(BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise OSError(

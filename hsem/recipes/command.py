@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
+from ..files import prepare
 from ..network.models import fast_dtype, load
+from ..results import path_of
 
 ROOM = __package__ or "hsem.recipes"
 
@@ -33,6 +35,7 @@ def run(name: str) -> None:
     recipe = sys.modules[name]
     given = recipe.parser().parse_args()
     for output, flags in recipe.VARIANTS.items() if given.output is None else [(given.output, {})]:
+        prepare(path_of(output), "output")
         args = argparse.Namespace(**{**vars(given), "output": output, **flags})
         model = load(args.model, device=args.device, dtype=dtype_of(recipe, args.device))
         path = recipe.fill(args, model)

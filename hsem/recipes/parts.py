@@ -6,15 +6,14 @@
     parts.clear()  # when the result itself has been written
 
 A part is written whole or not at all, in the precision it was computed in: what is read again is
-what was computed, to the bit, so a run that was killed ends as one that was not. Parts know the
-weights and the settings they were made with; others are not found. They lie in the folder `parts`
-of `hsem.results.cache()`.
+what was computed, to the bit, so a run that was killed ends as one that was not. Parts know what
+they were made with: weights, settings, the stored results that the settings name, and the recipes
+themselves; others are not found. They lie in the folder `parts` of `hsem.results.cache()`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,15 +22,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._version import __version__
 from ..diffusion.sampling import Samples, sample
-from ..files import make_folder, read_tensors, save_tensors
+from ..files import as_json, prepare, read_tensors, save_tensors
 from ..network.unet import HSpaceUNet
 from ..reading import refusing
-from ..results import cache
+from ..results import cache, places
 
 FLOAT: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 WHOLE: dict[str, Any] = {"dtype": torch.int64, "device": "cpu"}
 """Of what recipes make and store, whatever torch's defaults are."""
+
+
+def _mark(*contents: bytes) -> str:
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
+
+
+RECIPES = _mark(*(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+"""Of the text of all recipes as this process runs them: they take constants from each other."""
 
 
 class Parts:
@@ -40,10 +48,18 @@ class Parts:
     def __init__(self, name: str | Path, model: HSpaceUNet, /, **settings: Any) -> None:
         facts = {
             "model": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type,
-            "torch": torch.__version__, **settings,
+            "torch": torch.__version__, "hsem": __version__, "recipes": RECIPES, **settings,
         }  # fmt: skip
-        mark = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+        taken = [
+            path.read_bytes()
+            for key, value in sorted(settings.items())
+            if key != "output" and isinstance(value, str) and Path(value).name
+            for path in places(value, model)
+            if path.is_file()
+        ]
+        mark = _mark(as_json(facts, sort_keys=True).encode(), *taken)
         self.folder = cache() / "parts" / f"{Path(name).stem}-{mark}"
+        prepare(self.folder / "part", "HSEM_CACHE")
 
     def tensors(self, key: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of a part: read if they are there, else made and written."""
@@ -52,7 +68,6 @@ class Parts:
             with refusing(path, "a part of a computation", "delete it, and start again", OSError):
                 return read_tensors(path)[0]
         found = dict(make())
-        make_folder(self.folder)
         save_tensors(path, {k: v.cpu().clone().contiguous() for k, v in found.items()}, {})
         return found
 

@@ -93,7 +93,7 @@ def region_of(model: HSpaceUNet, name: str, kind: Kind | None = None) -> Tensor:
 def own_samples(model: HSpaceUNet) -> Tensor:
     """(64, 3, H, W): samples of the model, eta = 0, drawn once for each set of weights."""
     # whatever it is drawn with: one set of pictures for each set of weights
-    anyhow = {"dtype": "any", "device": "any", "torch": "any"}
+    anyhow = dict.fromkeys(("dtype", "device", "torch", "hsem", "recipes"), "any")
     parts = Parts("reference", model, seeds=[SEEDS.start, SEEDS.stop], steps=STEPS, **anyhow)
 
     def draw(seeds: range) -> dict[str, Tensor]:

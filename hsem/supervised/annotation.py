@@ -27,9 +27,9 @@ from ..counts import whole_number
 from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import provenance_of
-from ..files import check_writable, save_arrays
+from ..files import as_json, check_writable, save_arrays
 from ..frozen import Frozen
-from ..judges.scorers import Scorer, column, label_of, names_of, scores_of
+from ..judges.scorers import Scorer, column, label_of, names_of, scores_of, unlike
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from ..reading import check_file, checked, read_arrays, refusing
@@ -97,7 +97,7 @@ class Annotation:
             seeds=np.array(self.seeds, dtype=np.int64),
             scores=self.scores.cpu().numpy(),
             names=np.array(self.names),
-            about=np.array(json.dumps(about)),
+            about=np.array(as_json(about)),
         )
 
     @classmethod
@@ -186,7 +186,8 @@ def annotate(
         stored = Annotation.load(path)
         n = min(len(stored), len(seeds))
         _check_same(str(path), stored, table(stored.scores[:n]))
-        _check_scorer(str(path), stored, score(seeds[:1])[0])
+        other = unlike(stored.scores, score(seeds[:1])[0])
+        _refuse(str(path), len(stored), ["scores of the first seed"] if other else [])
         scores = stored.scores[:n]
     with tqdm(total=len(seeds), initial=len(scores), disable=not progress, unit="sample") as bar:
         for start in range(len(scores), len(seeds), batch_size):
@@ -252,15 +253,6 @@ def _check_same(path: str, stored: Annotation, wanted: Annotation) -> None:
         "seeds": stored.seeds[: len(wanted)] == wanted.seeds,
     }
     _refuse(path, len(stored), [name for name, equal in same.items() if not equal])
-
-
-def _check_scorer(path: str, stored: Annotation, first: Tensor) -> None:
-    """The first sample once more: a scorer with the same name may have become another one."""
-    spread = stored.scores.nan_to_num().std(dim=0, correction=0)
-    # Another batch size or device moves a score by rounding, far less than by 5 % of its spread.
-    near = (first - stored.scores[0]).abs() <= 0.05 * spread + 1e-3 * first.abs() + 1e-6
-    absent = first.isnan() & stored.scores[0].isnan()
-    _refuse(path, len(stored), [] if bool((near | absent).all()) else ["scores of the first seed"])
 
 
 def _refuse(path: str, n: int, differences: list[str]) -> None:

@@ -15,6 +15,7 @@ from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule
 from ..directions.direction import provenance_of
 from ..files import check_writable
+from ..judges.scorers import label_of, unlike
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from .pca import HSpacePCA
@@ -56,7 +57,8 @@ def harvest(
     Raises
     ------
     ValueError
-        If the checkpoint belongs to other settings, or the PCA has already been fitted.
+        If the checkpoint belongs to other settings or another scorer (the first sample is scored
+        once more, as names alone cannot tell), or the PCA has already been fitted.
     OSError
         Before anything is computed, if the checkpoint could not be written.
     """
@@ -73,13 +75,16 @@ def harvest(
         )
     pca.timesteps_ = schedule.timesteps
     etas = sorted(set(checked_eta(eta, schedule)))
+    judged_by: dict[str, Any] = {} if scorer is None else {"scorer": label_of(scorer)}
     pca.provenance_ = provenance_of(
-        model, eta=etas[0] if len(etas) == 1 else etas, batch_size=batch_size
+        model, eta=etas[0] if len(etas) == 1 else etas, batch_size=batch_size, **judged_by
     )
-    if checkpoint is not None and Path(checkpoint).is_file():
-        _resume(pca, checkpoint, seeds, batch_size, scorer is not None, model.device)
-    done = pca.n_samples_seen_
     learning, scoring = Pieces(batch_size), Pieces(batch_size)
+
+    def some(which: Sequence[int]) -> Samples:
+        return sample(
+            model, which, schedule=schedule, eta=eta, batch_size=batch_size, progress=False
+        )
 
     def learn(samples: Samples) -> None:
         h_seq = samples.h_seq
@@ -90,13 +95,14 @@ def harvest(
     def score(images: Tensor, scorer: Callable[[Tensor], Tensor]) -> Tensor:
         return torch.cat(scoring.run(len(images), lambda which: scorer(images[which]).cpu()))
 
+    if checkpoint is not None and Path(checkpoint).is_file():
+        first = None if scorer is None else score(some(seeds[:1]).images, scorer)[0]
+        _resume(pca, checkpoint, seeds, batch_size, first, model.device)
+    done = pca.n_samples_seen_
     with tqdm(total=len(seeds), initial=done, disable=not progress, unit="sample") as bar:
         for start in range(done, len(seeds), batch_size):
             stop = min(start + batch_size, len(seeds))
-            samples = sample(
-                model, seeds[start:stop], schedule=schedule, eta=eta, batch_size=batch_size,
-                progress=False,
-            )  # fmt: skip
+            samples = some(seeds[start:stop])
             learn(samples)
             pca.seeds_ = torch.tensor(seeds[:stop], dtype=torch.long, device="cpu")
             if scorer is not None:
@@ -113,26 +119,32 @@ def _resume(
     checkpoint: str | Path,
     seeds: tuple[int, ...],
     batch_size: int,
-    scored: bool,
+    first: Tensor | None,
     device: torch.device,
 ) -> None:
-    """Put the state of an interrupted harvest into `pca`, if it is the same harvest."""
+    """Put the state of an interrupted harvest into `pca`, if it is the same harvest.
+
+    first : scores of the first sample, by the scorer that is to go on
+    """
     saved = HSpacePCA.load(checkpoint, device)
     n = saved.n_samples_seen_
 
+    scores, old, new = saved.attributes_, saved.provenance_ or {}, pca.provenance_ or {}
+
     # A torch of another version may well round differently; that must not make work useless.
-    def without_versions(about: dict[str, Any] | None) -> dict[str, Any]:
-        return {k: v for k, v in (about or {}).items() if k != "versions"}
+    def how(about: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in about.items() if k not in ("versions", "scorer")}
 
     old_seeds = [] if saved.seeds_ is None else saved.seeds_.tolist()
     same = {
         "the settings of the PCA": saved.get_params() == pca.get_params(),
-        "model, eta or batch_size": without_versions(saved.provenance_)
-        == without_versions(pca.provenance_),
+        "model, eta or batch_size": how(old) == how(new),
         "timesteps": saved.timesteps_ == pca.timesteps_,
         "seeds": old_seeds == list(seeds[:n]),
         "its last batch, which was cut short": n == len(seeds) or n % batch_size == 0,
-        "scorer": (saved.attributes_ is not None) == scored,
+        "scorer": (scores is None) == (first is None)
+        and old.get("scorer", new.get("scorer")) == new.get("scorer"),  # older files have no name
+        "scores of the first seed": scores is None or first is None or not unlike(scores, first),
     }
     other = [name for name, equal in same.items() if not equal]
     if other:

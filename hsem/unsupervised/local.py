@@ -93,7 +93,7 @@ def image_directions(
     *,
     step: int,
     k: int = 3,
-    mask: Tensor | None = None,
+    mask: Any = None,
     outside: Outside = "ignore",
     target: Target = "x0",
     tol: float = 1e-2,
@@ -108,7 +108,7 @@ def image_directions(
     index : which of the samples
     step : step index i, 0 (noisiest) to T - 1
     k : how many directions
-    mask : (H, W) of zeros and ones, see `hsem.masks`; look for change in there (eqs. 9 and 10)
+    mask : array (H, W) of zeros and ones, see `hsem.masks`; look for change in there (eqs. 9, 10)
     outside : what to do about change outside the mask: "ignore" (the paper), "project" or
         "penalise", see `focused_directions`
     target : what shall change, the predicted image P_t ("x0") or the noise ("eps"). The vectors
@@ -212,7 +212,7 @@ def _at(
     index: int,
     *,
     k: int,
-    mask: Tensor | None = None,
+    mask: Any = None,
     outside: Outside = "ignore",
     target: Target = "x0",
     tol: float = 1e-2,

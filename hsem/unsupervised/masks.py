@@ -92,19 +92,7 @@ def from_array(array: Any, size: Size | None = None) -> Tensor:
 
     Values above half of the largest are inside. Enlarged or reduced by the nearest pixel.
     """
-    array = array.detach().cpu() if isinstance(array, Tensor) else array
-    values = torch.as_tensor(np.asarray(array), dtype=torch.float64, device="cpu")
-    if values.ndim == 3 and values.shape[0] == 1:
-        values = values[0]
-    if values.ndim == 3 and {values.shape[0], values.shape[2]} & {2, 3, 4}:  # with transparency
-        raise ValueError(
-            f"array is a colour picture of shape {tuple(values.shape)}, and a mask is (H, W); take "
-            'one channel, array[..., 0], or grey, PIL.Image.open(path).convert("L")'
-        )
-    if values.ndim != 2 or not bool(torch.isfinite(values).all()) or values.min() < 0:
-        raise ValueError(
-            f"array must be (H, W), finite and not negative, got shape {tuple(values.shape)}"
-        )
+    values = _flat(array, "array").cpu()
     if size is not None:
         shape = _shape(size)
         values = torch.nn.functional.interpolate(values[None, None], shape, mode="nearest-exact")
@@ -184,7 +172,7 @@ def _regions(path: Path) -> dict[str, Tensor]:
 # ------------------------------------------------------------------------------------ measures
 
 
-def share_inside(change: Tensor, mask: Tensor) -> Tensor:
+def share_inside(change: Tensor, mask: Any) -> Tensor:
     """Share of the squared change that lies inside the mask, 0 to 1.
 
     Parameters
@@ -254,19 +242,46 @@ def smallest_box(change: Tensor, share: float = 0.9) -> Box:
 # ------------------------------------------------------------------------------------- details
 
 
-def checked_mask(mask: Tensor, shape: Sequence[int]) -> Tensor:
+def checked_mask(mask: Any, shape: Sequence[int]) -> Tensor:
     """The mask as zeros and ones (H, W), if it is one, fits the image, and is not empty."""
-    flat = mask.reshape(mask.shape[-2:]) if mask.ndim > 2 and mask.shape[:-2].numel() == 1 else mask
+    flat = _flat(mask, "mask")
     if tuple(flat.shape) != tuple(shape):
         raise ValueError(
-            f"mask must be (H, W) = {tuple(shape)} like the image, got {tuple(mask.shape)}; "
+            f"mask must be (H, W) = {tuple(shape)} like the image, got {tuple(flat.shape)}; "
             "masks.from_array(mask, size) changes the size"
         )
     if not bool(((flat == 0) | (flat == 1)).all()):
         raise ValueError("mask must hold only zeros and ones; masks.from_array(mask) makes it so")
     if not bool(flat.any()):
         raise ValueError("mask is empty: it holds no pixel")
-    return flat.to(torch.float32)
+    return flat
+
+
+def weights(mask: Any, name: str = "mask") -> Tensor:
+    """The numbers of a tensor, array, picture or list: float32, finite and not negative."""
+    try:
+        found = mask if isinstance(mask, Tensor) else torch.from_numpy(np.array(mask, np.float32))
+        values = found.detach().to(torch.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers, got {mask!r:.60}") from error
+    if not values.numel() or not bool((torch.isfinite(values) & (values >= 0)).all()):
+        raise ValueError(f"{name} must hold pixels that are finite and not negative")
+    return values
+
+
+def _flat(mask: Any, name: str) -> Tensor:
+    """The numbers of a mask as (H, W), with an axis of one channel or without."""
+    values = weights(mask, name)
+    while values.ndim > 2 and 1 in (values.shape[0], values.shape[-1]):
+        values = values[0] if values.shape[0] == 1 else values[..., 0]
+    if values.ndim == 3 and {values.shape[0], values.shape[2]} & {2, 3, 4}:  # with transparency
+        raise ValueError(
+            f"{name} is a colour picture of shape {tuple(values.shape)}, and a mask is (H, W); "
+            f'take one channel, {name}[..., 0], or grey, PIL.Image.open(path).convert("L")'
+        )
+    if values.ndim != 2:
+        raise ValueError(f"{name} must be (H, W), got shape {tuple(values.shape)}")
+    return values
 
 
 def _energy(change: Tensor) -> Tensor:

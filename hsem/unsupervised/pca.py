@@ -14,21 +14,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from ..counts import whole_number
 from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import Direction
-from ..files import read_tensors, save_tensors
+from ..files import as_json, read_tensors, save_tensors
+from ..network.memory import Pieces
 from ..reading import check_file, checked, refusing
 from .alignment import Alignment, align_components, score_correlations
-from .estimator import Estimator, NotFitted
 from .incremental import IncrementalPCA
 
 FORMAT = "hsem-pca/1"
 
 
-class HSpacePCA(Estimator):
+class NotFitted(NotFittedError, RuntimeError):
+    """Too few samples yet; an AttributeError as well, so that `hasattr(pca, "mean_")` is False."""
+
+
+class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Incremental PCA of bottleneck activations, with scikit-learn's contract.
 
     Parameters
@@ -77,6 +83,8 @@ class HSpacePCA(Estimator):
         self.extra, self.keep_scores = extra, keep_scores
         self._reset()
 
+    _repr_html_ = _repr_mimebundle_ = None  # the line below says more than a diagram
+
     def __repr__(self) -> str:
         kind = "joint" if self.joint else "one per step"
         return f"HSpacePCA({self.n_components}, {kind}, {self.n_samples_seen_} samples seen)"
@@ -89,23 +97,35 @@ class HSpacePCA(Estimator):
         self._shape: tuple[int, ...] = ()  # (T, C, h, w)
         self._state: IncrementalPCA | None = None
 
+    def set_params(self, **params: Any) -> HSpacePCA:
+        """Change settings; what was learned with others is forgotten.
+
+        Raises
+        ------
+        ValueError
+            If there is no such setting, or the constructor would refuse it. Nothing changes then.
+        """
+        before = self.get_params()
+        BaseEstimator.set_params(clone(self), **params)  # raises for what is no setting
+        if (wanted := before | params) != before:
+            self.__dict__.update(type(self)(**wanted).__dict__)
+        return self
+
     def __sklearn_is_fitted__(self) -> bool:
         return self.n_samples_seen_ > self.n_components
 
     # ------------------------------------------------------------------------------- learning
 
     def fit(self, h_seqs: Tensor, y: None = None, *, batch_size: int = 100) -> HSpacePCA:
-        """Learn from (n, T, C, h, w) with n > k, forgetting what was learned before."""
-        whole_number("batch_size", batch_size)
+        """Learn from (n, T, C, h, w) with n > k, forgetting what was learned before.
+
+        Batches are halved, with a warning, where the memory of a CUDA device runs out.
+        """
+        pieces = Pieces(batch_size)
         self._reset()
-        for start in range(0, len(h_seqs), batch_size):
-            self.partial_fit(h_seqs[start : start + batch_size])
+        pieces.run(len(h_seqs), lambda which: self.partial_fit(h_seqs[which]))
         self._fitted()
         return self
-
-    def fit_transform(self, h_seqs: Tensor, y: None = None) -> Tensor:
-        """`fit`, then `transform` of the same (n, T, C, h, w): (n, k, T), or (n, k, 1) if joint."""
-        return self.fit(h_seqs).transform(h_seqs)
 
     @torch.no_grad()
     def partial_fit(self, h_seqs: Tensor, y: None = None) -> HSpacePCA:
@@ -323,8 +343,10 @@ class HSpacePCA(Estimator):
             "provenance": self.provenance_,
         }
         tensors = self._state.tensors()
-        tensors |= {k: x for k in ("seeds_", "attributes_") if (x := getattr(self, k)) is not None}
-        save_tensors(path, tensors, {"format": FORMAT, "about": json.dumps(about)})
+        for name in ("seeds_", "attributes_"):  # of all samples, or of none: more may have come
+            if (x := getattr(self, name)) is not None and len(x) == self._state.n:
+                tensors[name] = x
+        save_tensors(path, tensors, {"format": FORMAT, "about": as_json(about)})
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> HSpacePCA:
@@ -342,9 +364,15 @@ class HSpacePCA(Estimator):
             pca.provenance_ = None if about["provenance"] is None else dict(about["provenance"])
             if about["timesteps"] is not None:
                 pca.timesteps_ = checked_timesteps(about["timesteps"])
-            pca.seeds_ = tensors.pop("seeds_", None)
-            pca.attributes_ = tensors.pop("attributes_", None)
-            state = IncrementalPCA(n=int(about["n"]), **tensors)
+                if len(pca.timesteps_) != steps:
+                    raise ValueError(f"{len(pca.timesteps_)} timesteps for {steps} steps")
+            n = int(about["n"])
+            if (seeds := tensors.pop("seeds_", None)) is not None:
+                pca.seeds_ = checked("seeds_", seeds, n, kinds="iu")
+            if (scores := tensors.pop("attributes_", None)) is not None:
+                checked("attributes_", scores.double(), n, None, finite=False)
+                pca.attributes_ = scores
+            state = IncrementalPCA(n=n, **tensors)
             groups, kept, d = 1 if pca.joint else steps, state.basis.shape[1], math.prod(h_shape)
             checked("mean", state.mean, steps, d)
             checked("basis", state.basis, steps, kept, d)

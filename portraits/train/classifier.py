@@ -28,7 +28,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from hsem import classifier
+from hsem.files import prepare
 from hsem.judges.classifier import Attribute, PortraitClassifier
+from hsem.judges.stored import WEIGHTS
 
 from ..dataset.files import read_labels
 from .data import load_images
@@ -254,6 +256,7 @@ def main() -> None:
     p.add_argument("--first", type=int, default=0, help="training portraits to leave out, in front")
     p.add_argument("--loose", action="store_true", help="move the portraits, and read where to")
     args = p.parse_args()
+    prepare(args.out / WEIGHTS, "out")
     net = train(
         args.data, args.epochs, args.batch, args.lr, args.seed, args.init,
         kind=args.kind, first=args.first, loose=args.loose,

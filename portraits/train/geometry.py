@@ -27,7 +27,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from hsem.files import prepare
 from hsem.judges.geometry import NAMES, PARTS, SIDE, PortraitGeometry, measure, seen
+from hsem.judges.stored import WEIGHTS
 
 from ..dataset.parts import SWEPT, read
 from .classifier import COLUMNS, augment
@@ -199,6 +201,7 @@ def main() -> None:
     p.add_argument("--lr", type=float, default=4e-3)
     p.add_argument("--seed", type=int, default=3)
     args = p.parse_args()
+    prepare(args.out / WEIGHTS, "out")
     net = train(args.data, args.epochs, args.batch, args.lr, args.seed)
     net.save(args.out)
     print(json.dumps(net.metrics, indent=1))

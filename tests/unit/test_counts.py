@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 import hsem
 from hsem.counts import whole_number
 from hsem.diffusion.schedule import Schedule
+from hsem.judges.scorers import from_function
 from hsem.network.folders import DATA
 from hsem.photos import read_photo
 
@@ -26,6 +29,69 @@ CURVE = torch.linspace(1, 0.01, 1000)
 @pytest.mark.parametrize("value", [3, np.int64(3)])
 def test_a_whole_number_passes(value: object) -> None:
     assert whole_number("n", value) == 3
+
+
+def brightness(images: torch.Tensor) -> torch.Tensor:
+    return images.mean(dim=(1, 2, 3))[:, None]
+
+
+def keep_annotation(path: Path, whole: Any, real: Any) -> object:
+    scorer = from_function(brightness, "b")
+    settings: dict[str, Any] = {"steps": 2, "progress": False, "path": path}
+    eta = [real(1), real(0)]
+    hsem.annotate(MODEL, scorer, range(4), batch_size=whole(3), eta=eta, **settings)
+    about = hsem.Annotation.load(path)
+    return about.eta, about.provenance["batch_size"]
+
+
+def keep_harvest(path: Path, whole: Any, real: Any) -> object:
+    settings: dict[str, Any] = {"steps": 2, "progress": False, "checkpoint": path}
+    pca = hsem.HSpacePCA(whole(2))
+    hsem.harvest(MODEL, range(4), batch_size=whole(3), eta=real(1), pca=pca, **settings)
+    again = hsem.HSpacePCA.load(path)
+    assert again.provenance_ is not None
+    return again.n_components, again.provenance_["batch_size"], again.provenance_["eta"]
+
+
+def keep_direction(path: Path, whole: Any, real: Any) -> object:
+    hsem.HSpacePCA(2).fit(H).direction(whole(1), (600, 300, 0)).save(path)
+    return hsem.Direction.load(path).provenance["component"]
+
+
+def keep_facts(path: Path, whole: Any, real: Any) -> object:
+    facts = {"n": whole(3), "scale": real(0.5), "seeds": [whole(1), whole(2)]}
+    found = hsem.results.save(path, MODEL, {"x": torch.ones(1)}, **facts)
+    about = hsem.results.load(found).provenance
+    return about["n"], about["scale"], about["seeds"]
+
+
+@pytest.mark.parametrize(
+    "keep", [keep_annotation, keep_harvest, keep_direction, keep_facts], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("whole, real", [(np.int64, np.float32), (np.int32, np.float16)])
+def test_numbers_of_numpy_are_kept_as_plain_ones(keep, whole, real, tmp_path: Path) -> None:
+    plain = keep(tmp_path / "plain", int, float)  # control
+    assert repr(keep(tmp_path / "numpy", whole, real)) == repr(plain)
+
+
+def test_what_is_no_json_is_named(tmp_path: Path) -> None:
+    odd = hsem.Direction(H[0], (600, 300, 0), "test", {"v": {1}})
+    with pytest.raises(TypeError, match=r"\{1\} \(set\) cannot be kept as JSON"):
+        odd.save(tmp_path / "d")
+
+
+@pytest.mark.parametrize("eta", [np.float32(0.5), np.float64(0.5), torch.tensor(0.5), [0.5] * 2])
+def test_eta_is_any_number(eta: Any) -> None:
+    found = hsem.sample(MODEL, [1], steps=2, eta=eta, progress=False).eta
+    assert found == (0.5, 0.5) and {type(e) for e in found} == {float}
+
+
+@pytest.mark.parametrize(
+    "eta", ["1", ["0", "1"], np.float32(2), [np.float32("nan"), 0], [[1], [1]]]
+)
+def test_eta_that_is_none(eta: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        hsem.sample(MODEL, [1], steps=2, eta=eta, progress=False)
 
 
 CASES = {

@@ -181,6 +181,32 @@ def test_files_that_are_something_else(good, bad, measured):
     refused(reader, path)
 
 
+def test_a_pointer_of_git_lfs_is_called_so(good):
+    reader, path = good
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 45\n")
+    with pytest.raises((OSError, ValueError), match=r"is a Git LFS pointer.*git lfs pull"):
+        reader.read(path)
+
+
+@pytest.mark.parametrize("name", ["classifier", "geometry"])
+def test_cards_with_and_without_a_byte_order_mark(tmp_path, name):
+    reader, path = READERS[name], tmp_path / "model.safetensors"
+    reader.make(path)
+    (card,) = tmp_path.glob("*.json")
+    good = card.read_bytes()
+    card.write_bytes(b"\xef\xbb\xbf" + good.replace(b'"metrics": {', b'"metrics": {"AUC": NaN'))
+    reader.read(path)
+    for bad, message in (
+        (good.decode().encode("utf-16"), "is not UTF-8"),
+        (b"<!DOCTYPE html>", "is an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
+        (b"[]", "holds a list"),
+    ):
+        card.write_bytes(bad)
+        with pytest.raises(OSError, match=f"{card.name} {message}"):
+            reader.read(path)
+
+
 @pytest.mark.parametrize("bad", BYTES)
 def test_a_part_of_a_recipe_that_is_something_else(tmp_path, bad, measured):
     """Parts are made where they are missing, and hold what they hold; but damaged ones are said."""

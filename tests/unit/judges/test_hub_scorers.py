@@ -1,6 +1,7 @@
 """CLIP and image classifiers, on tiny random checkpoints in the hub's layout, without network."""
 
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -128,6 +129,24 @@ def tiny_classifier(folder, labels, problem_type):
 def classifier_folder(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("vit")
     return tiny_classifier(folder, ("young", "middle", "old"), request.param)
+
+
+@pytest.mark.parametrize("kind", [ClipScorer, ImageClassifier])
+def test_what_was_read_does_not_change_with_the_file(clip_folder, tmp_path, images, kind):
+    folder = tmp_path / "model"
+    if kind is ClipScorer:
+        shutil.copytree(clip_folder, folder)
+    else:
+        folder.mkdir()
+        tiny_classifier(folder, ("young", "old"), "multi_label_classification")
+    scorer = kind.load(folder, output="logit", device="cpu")
+    before = scorer(images)
+    path = folder / "model.safetensors"
+    with path.open("r+b") as file:  # in place, as `cp` over it does
+        file.seek(path.stat().st_size // 2)
+        file.write(bytes(path.stat().st_size - file.tell()))
+    assert torch.equal(scorer(images), before)
+    assert not torch.equal(kind.load(folder, output="logit", device="cpu")(images), before)
 
 
 def sigmoid(x):

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import hsem
+from hsem.network import weights
 from tests.unit.network.layouts import STEM, flat, flat_bin, network, pipeline, sharded
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 454000000\n"
@@ -65,6 +66,11 @@ def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
 CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "values of another kind": ({"block_out_channels": "many"}, "does not describe a UNet2DModel"),
     "an unknown block": ({"down_block_types": ["X", "Y"]}, "does not describe a UNet2DModel"),
+    "a million layers": ({"layers_per_block": 10**6}, "describes 2000000 layers or more"),
+    "NaN": ({"norm_eps": float("nan")}, "no valid JSON .*NaN"),
+    "beyond all numbers": ({"freq_shift": float("inf")}, "no valid JSON .*Infinity"),
+    "a text": ({"freq_shift": "x"}, "its config is wrong .TypeError"),
+    "pictures of 10^18 pixels": ({"sample_size": 10**9}, "its config is wrong .RuntimeError"),
     "far too large": ({"block_out_channels": [10**7, 10**7]}, "do not fit the config"),
     "another model": ({"layers_per_block": 2}, "do not fit the config"),
     "a text encoder": ({"_class_name": None, "model_type": "clip"}, "describes"),
@@ -79,7 +85,8 @@ def test_wrong_configs(case: str, tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises((OSError, ValueError), match=message) as caught:
         hsem.load(tmp_path)
-    assert "again" not in str(caught.value)  # fetching it again would not help
+    if "JSON" not in message:
+        assert "again" not in str(caught.value)  # fetching it again would not help
 
 
 @pytest.mark.parametrize(
@@ -90,6 +97,15 @@ def test_wrong_configs(case: str, tmp_path: Path) -> None:
         ({"_class_name": ["DDPMScheduler"]}, "which diffusers does not have"),
         ({"num_train_timesteps": 10**13}, "num_train_timesteps=10000000000000"),
         ({"beta_schedule": "wavy"}, "does not describe a DDPMScheduler"),
+        ({"trained_betas": [float("nan")] * 1000}, "no valid JSON .*NaN"),
+        ({"beta_schedule": "linear", "beta_end": 2.0}, "alpha_bar from -?0 to"),
+        ({"beta_schedule": "linear", "beta_start": -1.0}, "alpha_bar from .* to"),
+        ({"steps_offset": "a"}, "steps_offset='a'"),
+        ({"steps_offset": None}, "steps_offset=None"),
+        ({"steps_offset": -3}, "steps_offset=-3"),
+        ({"steps_offset": 5000}, "steps_offset=5000"),
+        ({"timestep_spacing": "bogus"}, "timestep_spacing='bogus'"),
+        ({"prediction_type": "sample"}, "prediction_type='sample'"),
     ],
 )
 def test_wrong_schedulers(change: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -98,6 +114,19 @@ def test_wrong_schedulers(change: dict[str, Any], message: str, tmp_path: Path) 
     with pytest.raises((OSError, ValueError), match=message) as caught:
         hsem.load(tmp_path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"steps_offset": 1}, {"timestep_spacing": "trailing"},
+               {"rescale_betas_zero_snr": True}],
+)  # fmt: skip
+def test_unusual_schedulers_are_read(change: dict[str, Any], tmp_path: Path) -> None:
+    """Control of the one above: a schedule that ends in pure noise suits a network of v."""
+    path = flat(tmp_path, network()) / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    model = hsem.load(tmp_path, device="cpu")
+    assert (model.alpha_bar[-1] == 0) == ("rescale_betas_zero_snr" in change)
+    assert model.steps_offset == change.get("steps_offset", 0)
 
 
 # ------------------------------------------------------------------------------------ weights
@@ -138,6 +167,24 @@ def test_a_shard_with_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=f"{re.escape(path.name)} is a pickle that holds more"):
         hsem.load(tmp_path)
     assert not mark.exists()
+
+
+def test_a_bin_is_read_rather_than_mapped(tmp_path: Path, monkeypatch) -> None:
+    """Another program writes the file anew after it was opened: weights would be the new ones."""
+    (path,) = flat_bin(tmp_path, network()).glob(f"{STEM}.bin")
+    mapped = torch.load(path, weights_only=True, mmap=True)
+    build = weights._without_weights
+
+    def meanwhile(*args: Any) -> Any:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+        return build(*args)
+
+    monkeypatch.setattr(weights, "_without_weights", meanwhile)
+    found = hsem.load(tmp_path, device="cpu").unet.state_dict()
+    for name, x in network().state_dict().items():
+        assert torch.equal(found[name], x)
+    assert not any(torch.equal(mapped[name], x) for name, x in found.items() if x.any())  # control
 
 
 def large_header(_: bytes) -> bytes:

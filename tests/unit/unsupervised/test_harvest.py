@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import hsem
+from hsem.judges.scorers import from_function
 from hsem.unsupervised.harvest import harvest
 from hsem.unsupervised.pca import HSpacePCA
 
@@ -74,9 +75,10 @@ def test_an_interrupted_harvest_ends_as_if_uninterrupted(tiny, tmp_path, batch):
         **settings,
     )
     assert_identical(resumed, straight)
-    assert sum(seen) == 10 - 4 * (batch - 1)  # and no work was done twice
+    again = batch > 1  # the first sample, to know the scorer
+    assert sum(seen) == again + 10 - 4 * (batch - 1)  # and no other work was done twice
     assert_identical(
-        harvest(tiny, range(10), pca=HSpacePCA(3), scorer=dies_in_batch(1), **settings), straight
+        harvest(tiny, range(10), pca=HSpacePCA(3), scorer=dies_in_batch(2), **settings), straight
     )  # complete: nothing left to do
 
 
@@ -110,6 +112,34 @@ def test_a_checkpoint_of_something_else_is_refused(tiny, tmp_path, change, name)
     other = hsem.tiny_unet(1)
     with pytest.raises(ValueError, match="model, eta"):
         harvest(other, range(8), pca=HSpacePCA(3), checkpoint=tmp_path / "checkpoint", **SETTINGS)
+
+
+@pytest.mark.parametrize("n", [8, 12])
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        (lambda images: -100 * images.mean(dim=(2, 3)), "scores of the first seed"),
+        (lambda images: images.mean(dim=(1, 2, 3))[:, None], "scores of the first seed"),
+        (from_function(brightness, ["r", "g", "b"], "another name"), "differs in scorer;"),
+    ],
+)
+def test_a_checkpoint_of_another_scorer_is_refused(tiny, tmp_path, n, other, name):
+    """The scores of two would stand below each other as one table."""
+    settings = {"checkpoint": tmp_path / "checkpoint", **SETTINGS}
+    first = harvest(tiny, range(8), pca=HSpacePCA(3), scorer=brightness, **settings)
+    assert first.provenance_["scorer"] == "function"
+    with pytest.raises(ValueError, match=name):
+        harvest(tiny, range(n), pca=HSpacePCA(3), scorer=other, **settings)
+    same = harvest(tiny, range(n), pca=HSpacePCA(3), scorer=lambda x: brightness(x), **settings)
+    assert len(same.attributes_) == n  # control
+
+
+def test_a_checkpoint_of_an_older_version_names_no_scorer(tiny, tmp_path):
+    settings = {"checkpoint": tmp_path / "checkpoint", **SETTINGS}
+    old = harvest(tiny, range(8), pca=HSpacePCA(3), scorer=brightness, **settings)
+    del old.provenance_["scorer"]
+    old.save(settings["checkpoint"])
+    assert len(harvest(tiny, range(9), pca=HSpacePCA(3), scorer=brightness, **settings).seeds_) == 9
 
 
 def test_a_fitted_pca_is_refused(tiny):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.path import Path as Outline
+from PIL import Image
 
+import hsem
 from hsem import masks
 
 EYES = {"left_eye": (2, 3), "right_eye": (2, 9), "mouth": (9, 6)}
@@ -205,6 +207,90 @@ def test_errors_of_measures():
 
 def test_masks_of_images_are_accepted_with_leading_ones():
     assert masks.checked_mask(torch.ones(1, 1, 4, 4, dtype=torch.bool), (4, 4)).shape == (4, 4)
+
+
+GIVEN = {
+    "tensor": lambda m: m,
+    "booleans": lambda m: m.bool(),
+    "numpy": lambda m: m.numpy(),
+    "whole numbers": lambda m: m.to(torch.uint8).numpy(),
+    "list": lambda m: m.tolist(),
+    "picture": lambda m: Image.fromarray(m.to(torch.uint8).numpy()),
+    "channel last": lambda m: m[..., None],
+    "channel first": lambda m: m[None].numpy(),
+}
+
+
+@pytest.fixture(scope="module")
+def made():
+    model = hsem.tiny_unet(0)
+    return model, hsem.sample(model, [1], steps=3, progress=False)
+
+
+def ways(made, mask, small):
+    """What takes a mask: over the image three times, over h once."""
+    model, samples = made
+    direction = hsem.Direction(samples.h_seq[0], samples.schedule.timesteps)
+    return {
+        "array": lambda: masks.from_array(mask),
+        "share": lambda: masks.share_inside(samples.images[0], mask),
+        "jacobian": lambda: (
+            hsem.image_directions(model, samples, step=1, k=1, tol=0.3, mask=mask).share
+        ),
+        "edit": lambda: (
+            hsem.sample(
+                model,
+                [1],
+                steps=3,
+                edit=hsem.masked(hsem.add(direction, 0.3), small),
+                progress=False,
+            ).images
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_any_array_is_a_mask(made, kind):
+    mask, small = masks.rectangle(16, 0, 0, 0.5, 1), masks.rectangle(4, 0, 0, 0.5, 1)
+    given = ways(made, GIVEN[kind](mask), GIVEN["tensor" if "last" in kind else kind](small))
+    for name, expected in ways(made, mask, small).items():
+        assert torch.equal(given[name](), expected()), name
+    assert float(ways(made, 1 - mask, small)["share"]()) != float(given["share"]())  # control
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda side: torch.full((side, side), float("nan")), "finite and not negative"),
+        (lambda side: torch.full((side, side), -1.0), "finite and not negative"),
+        (lambda side: np.zeros((0, side)), "must hold pixels"),
+        (lambda side: "mask.png", "must be an array of numbers, got 'mask.png'"),
+        (lambda side: None, "must be an array of numbers|finite"),
+    ],
+)
+def test_what_is_no_mask_anywhere(made, bad, message):
+    for name, way in ways(made, bad(16), bad(4)).items():
+        if bad(16) is None and name == "jacobian":
+            continue  # None is no mask there, which is allowed
+        with pytest.raises(ValueError, match=message):
+            way()
+
+
+def test_masks_of_255_and_in_colour_say_what_helps(made):
+    whole = torch.full((16, 16), 255, dtype=torch.uint8)
+    for name, way in ways(made, whole, whole[:4, :4]).items():
+        if name == "array":
+            assert torch.equal(way(), torch.ones(16, 16))  # control: the remedy
+            continue
+        with pytest.raises(ValueError, match=r"masks.from_array\(mask\) makes"):
+            way()
+    colour = np.ones((16, 16, 3))
+    for name, way in ways(made, colour, whole[:4, :4]).items():
+        if name != "edit":
+            with pytest.raises(ValueError, match=r"colour picture.*convert\(\"L\"\)"):
+                way()
+    soft = torch.full((4, 4), 0.5)
+    ways(made, whole / 255, soft)["edit"]()  # control: h may be mixed by half
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (3, 8, 8), (8, 8, 4), (8, 8, 2)])
