@@ -16,13 +16,20 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "named": "--n 24 --count 4 --people 2",
     "principal": "--n 24 --m 2 --steps 3 --batch-size 4",
+    "factors": "--n 40 --m 2 --k 2 --people 2 --draws 2",
     "regions": "--m 3 --rank 4",
+    "transfer": "--owners 2 --people 2 --rank 4",
+    "moments": "--m 2",
     "swap": "--n 2",
     "learning": "--n 16 --pairs 8 --draws 2 --people 2 --steps 3",
     "pairs": "--pairs 4 --people 2 --steps 4 --draws 2",
     "real_faces": "--faces 2 --people 2 --rounds 1 --steps 4",
     "sequence": "--people 2",
     "table_one": "--n 2 --repeats 3",
+    "controls": "--n 2 --repeats 1",
+    "untangling": "--people 2",
+    "detector": "--n 4",
+    "geometry": "--people 2 --draws 1",
     "expressions": "--people 2",
     "asyrp": "--people 2 --images 2 --rank 2",
     "steps": "--people 2 --images 2",
@@ -74,8 +81,12 @@ def needed(tmp_path_factory) -> dict[str, list[str]]:
         more = ["--directions", str(folder / "named.safetensors")] if name == "real_faces" else []
         assert run(folder, name, 0, *more) == 0
     named, principal, given = (str(folder / f"{n}.safetensors") for n in names)
-    found = {"regions": ["--principal", principal], "expressions": ["--directions", given]}
-    takers = ("table_one", "sequence", "real_faces")
+    found = {name: ["--principal", principal] for name in ("regions", "transfer", "moments")}
+    found["regions"] += ["--directions", named]
+    found["expressions"] = ["--directions", given]
+    takers = (
+        "table_one", "controls", "untangling", "sequence", "real_faces", "detector", "geometry",
+    )  # fmt: skip
     both = ["--directions", named, "--principal", principal]
     found |= {"asyrp": both, "steps": both}
     return found | {name: ["--directions", named] for name in takers}
@@ -100,6 +111,11 @@ def test_killed_and_started_again(name: str, needed: dict, tmp_path: Path) -> No
         torch.testing.assert_close(
             two.directions[key].delta_h, direction.delta_h, rtol=0, atol=0, msg=key
         )
+
+
+def test_no_recipe_is_left_out() -> None:
+    texts = (ROOT / "hsem" / "recipes").glob("*.py")
+    assert SMALL.keys() == {p.stem for p in texts if "\nVARIANTS" in p.read_text("utf-8")}
 
 
 @pytest.mark.slow
