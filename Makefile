@@ -104,8 +104,8 @@ html: setup  ## build the pages from the stored outputs (seconds)
 figures: setup  ## the paper's figures with a model: make figures MODEL=folder or name on the hub
 	$(BIN)/python book/_tools/paper_figures.py $(or $(MODEL),random)
 
-results: setup  ## compute again what the chapters load (two and a half hours on two cores; goes on where it was stopped)
-	for recipe in named principal factors detector geometry learning pairs real_faces expressions regions sequence swap table_one; do \
+results: setup  ## compute again what the chapters load (three hours on two cores; goes on where it was stopped)
+	for recipe in named principal factors detector geometry learning pairs real_faces expressions regions transfer moments arithmetic asyrp steps sequence swap table_one controls untangling; do \
 	    HSEM_CACHE=_build/cache $(BIN)/python -m hsem.recipes.$$recipe || exit 1; done
 
 live: setup $(VENV)/.lab  ## open the playground in JupyterLab, for any model

@@ -3,9 +3,10 @@
     python -m portraits.evaluate.sweep --data DATA [--samples 300] [--steps 10 20 40] [--eta 0 1]
 
 Writes `sampler.json` beside the weights. The same seeds are drawn at every setting; cost is runs of
-the network for one picture, and seconds on the machine at hand. Three hundred samples are too few
-for absolute numbers (a Frechet distance of few draws is too large), so as many held-out portraits
-stand beside them, against all the others: what the measures say about real pictures.
+the network for one picture, and seconds on the machine at hand. A few hundred samples are too few
+for absolute numbers, so as many held-out portraits stand beside them, against all the others: what
+the measures say about real pictures. (With fewer samples than features there is no Frechet
+distance.)
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ from .samples import draw
 NAME = "sampler.json"
 
 
-def measured(scores: Tensor, features: Tensor, real: tuple[Tensor, Tensor]) -> dict[str, float]:
+def measured(
+    scores: Tensor, features: Tensor, real: tuple[Tensor, Tensor]
+) -> dict[str, float | None]:
     """Three numbers of pictures, given as scores and features, against real ones."""
+    enough = len(features) > features.shape[1]
     return {
         "ks": round(mean(kolmogorov_smirnov(real[0], scores)), 4),
         "spread": round(mean(spread(scores, real[0])), 4),
-        "frechet": round(frechet_distance(real[1], features), 2),
+        "frechet": round(frechet_distance(real[1], features), 2) if enough else None,
     }
 
 
@@ -53,7 +57,7 @@ def sweep(name: str, data: Path, n: int, steps: list[int], etas: list[float]) ->
     rows, kept = [], []
     for count in steps:
         for eta in etas:
-            parts = Parts("sampler", model, steps=count, eta=eta)
+            parts = Parts("sampler", model, n=n, steps=count, eta=eta)
             fake, seconds = draw(parts, model, n, count, eta)
             kept.append(parts)
             found = measured(*read(fake), real)

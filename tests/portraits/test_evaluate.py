@@ -107,8 +107,9 @@ def test_a_sweep_keeps_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sweep.sweep(str(tmp_path), tmp_path, 6, [2, 3], [0.0, 1.0])
     found = json.loads((tmp_path / sweep.NAME).read_text())
     assert [(r["steps"], r["eta"]) for r in found["settings"]] == [(2, 0), (2, 1), (3, 0), (3, 1)]
-    assert len({r["frechet"] for r in found["settings"]}) == 4
-    assert found["as_many_real"]["frechet"] < min(r["frechet"] for r in found["settings"])
+    assert len({r["ks"] for r in found["settings"]}) == 4
+    assert found["as_many_real"]["ks"] < min(r["ks"] for r in found["settings"])
+    assert found["settings"][0]["frechet"] is None  # six samples have no covariance
     assert not list((tmp_path / "cache").rglob("*.safetensors"))  # tidied
 
 

@@ -17,6 +17,7 @@ SMALL = {
     "named": "--n 24 --count 4 --people 2",
     "principal": "--n 24 --m 2 --steps 3 --batch-size 4",
     "factors": "--n 40 --m 2 --k 2 --people 2 --draws 2",
+    "arithmetic": "--people 2 --pairs 2",
     "regions": "--m 3 --rank 4",
     "transfer": "--owners 2 --people 2 --rank 4",
     "moments": "--m 2",
@@ -76,14 +77,15 @@ def run(folder: Path, name: str, last: int, *more: str) -> int:
 def needed(tmp_path_factory) -> dict[str, list[str]]:
     """What the scripts take from each other."""
     folder = tmp_path_factory.mktemp("needed")
-    names = ("named", "principal", "real_faces")
+    names = ("named", "principal", "factors", "real_faces")
     for name in names:
         more = ["--directions", str(folder / "named.safetensors")] if name == "real_faces" else []
         assert run(folder, name, 0, *more) == 0
-    named, principal, given = (str(folder / f"{n}.safetensors") for n in names)
+    named, principal, judged, given = (str(folder / f"{n}.safetensors") for n in names)
     found = {name: ["--principal", principal] for name in ("regions", "transfer", "moments")}
     found["regions"] += ["--directions", named]
     found["expressions"] = ["--directions", given]
+    found["arithmetic"] = ["--directions", named, "--samples", judged]
     takers = (
         "table_one", "controls", "untangling", "sequence", "real_faces", "detector", "geometry",
     )  # fmt: skip
