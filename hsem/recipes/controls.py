@@ -27,7 +27,7 @@ from hsem.supervised.examples import Examples
 
 from . import command
 from .command import run
-from .parts import Parts
+from .parts import FLOAT, Parts
 from .reference import judges_of
 from .table_one import ATTRIBUTES
 
@@ -81,12 +81,13 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         args.output, model,
         {
             "effects": found[..., :k], "first": found[..., k:],  # (repeats, kinds, rows, columns)
-            "lengths": torch.tensor([float(v.norm()) for v in edits.values()]).unflatten(
+            "lengths": torch.tensor([v.norm() for v in edits.values()], **FLOAT).unflatten(
                 0, (len(KINDS), len(ATTRIBUTES))
             ),
-            "shuffled/cosine": torch.tensor([
-                [directions[a].cosine(shuffled[b]) for b in ATTRIBUTES] for a in ATTRIBUTES
-            ]),
+            "shuffled/cosine": torch.tensor(
+                [[directions[a].cosine(shuffled[b]) for b in ATTRIBUTES] for a in ATTRIBUTES],
+                **FLOAT,
+            ),
         },
         kinds=list(KINDS), rows=list(ATTRIBUTES), columns=list(second.names), n=args.n,
         repeats=args.repeats, first_seed=FIRST, eta=eta, steps=named.provenance["steps"],

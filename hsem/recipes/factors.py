@@ -185,7 +185,7 @@ def shares(wrong: Tensor, whole: Tensor, repeats: int = 500) -> Tensor:
     times.scatter_add_(1, draw, torch.ones_like(times))
     again = 1 - times @ wrong / (times @ whole).clamp(min=1e-12)
     ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    interval = again.quantile(torch.tensor(ends, dtype=torch.float64), dim=0)
+    interval = again.quantile(torch.tensor(ends, dtype=torch.float64, device="cpu"), dim=0)
     value = 1 - wrong.sum(0) / whole.sum(0).clamp(min=1e-12)
     return torch.cat([value[None], interval])
 

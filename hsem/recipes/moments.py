@@ -24,7 +24,7 @@ from hsem import results
 
 from . import command
 from .command import run
-from .parts import Parts
+from .parts import FLOAT, Parts
 from .reference import judges_of, region_of
 from .regions import measures
 from .sheets import packed
@@ -59,7 +59,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     common: dict[str, Any] = {"steps": steps, "eta": eta, "progress": False}
     moments = sorted({round(at * steps) for at in AT})
     regions = [region_of(model, name) for name in ("eyes", "mouth")]
-    signs = torch.tensor([-gamma, gamma] * (K + 1))
+    signs = torch.tensor([-gamma, gamma] * (K + 1), **FLOAT)
 
     def of_image(seed: int) -> dict[str, Tensor]:
         samples = hsem.sample(model, [seed], record=("h",), **common)
@@ -68,7 +68,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         tables, pictures = [], []
         for at in spectrum:
             generator = torch.Generator().manual_seed(seed + at.i)
-            noise = torch.randn(at.v[:1].shape, generator=generator)
+            noise = torch.randn(at.v[:1].shape, generator=generator, **FLOAT)
             v = torch.cat([at.v, (noise / noise.norm()).to(at.v)])
             edit = hsem.add(v.repeat_interleave(2, 0)[:, None].expand(-1, steps, -1, -1, -1), signs)
             for how in (hsem.only_at(edit, [at.i]), edit):
