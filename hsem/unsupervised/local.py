@@ -280,11 +280,12 @@ def _differentiable(unet: nn.Module, forward: bool) -> Iterator[None]:
     in `forward` mode not with channels last, of which group_norm has no derivative there.
     """
     blocks = [m for m in unet.modules() if getattr(m, "gradient_checkpointing", False)]
-    turned = [(p, p.data) for p in unet.parameters() if forward and not p.is_contiguous()]
+    turned = [(p, p.data) for p in unet.parameters() if forward and p.ndim == 4]
     for block in blocks:
         block.gradient_checkpointing = False  # type: ignore[assignment]
     for p, values in turned:
-        p.data = values.contiguous()
+        # cloned: of a 1 x 1 kernel both layouts are contiguous, and its strides still say which
+        p.data = values.clone(memory_format=torch.contiguous_format)
     try:
         with _as_written():
             yield

@@ -42,8 +42,10 @@ def test_sixteen_bits_of_grey_keep_their_range(tmp_path, suffix, kind):
     np.testing.assert_allclose(ramp_of(read_photo(path, 32)), RAMP[0], atol=1 / 255)
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize(
+    ("order", "photometric"),
+    [("<", 0), ("<", 1), (">", 1)],  # Pillow does not read (">", 0): an OSError with its name
+)
 def test_sixteen_bits_that_count_from_white_to_black(tmp_path, order, photometric):
     """TIFF calls it WhiteIsZero; Pillow turns such pictures of 8 bits round, these it does not."""
     stored = RAMP if photometric else 1 - RAMP

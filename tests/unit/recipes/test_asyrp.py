@@ -94,7 +94,9 @@ def test_the_recipe_runs(model, tmp_path, monkeypatch) -> None:
         model, range(asyrp.FIRST, asyrp.FIRST + 3), steps=20, record=(), progress=False
     ).images
     scores = hsem.judges_of(model)[1](again.clamp(-1, 1))
-    torch.testing.assert_close(stored["yaw"][0], scores.float(), rtol=5e-3, atol=5e-3)
+    # other batches in half precision: compared in deviations of the judge
+    unit = hsem.judges_of(model)[1].spread
+    assert ((stored["yaw"][0] - scores.float()) / unit).abs().max() < 0.05
     assert stored["own/v"].shape == (2, 2, *model.h_shape)
     assert float(stored["own/v"][0, 0].norm()) == pytest.approx(1, abs=1e-2)
     assert not list((tmp_path / "parts").glob("asyrp*"))

@@ -59,13 +59,16 @@ def test_the_recipe_runs(model, tmp_path, monkeypatch) -> None:
         )
     )
     judge = hsem.judges_of(model)[1]
-    close = {"rtol": 5e-3, "atol": 5e-3}
+
+    def near(a, b):  # other batches in half precision: in deviations of the judge
+        return float(((a - b) / judge.spread).abs().max()) < 0.05
+
     found = stored["window/yaw"]
-    torch.testing.assert_close(found[-1], judge(whole.clamp(-1, 1)).float(), **close)
-    torch.testing.assert_close(found[-2], judge(late.clamp(-1, 1)).float(), **close)
+    assert near(found[-1], judge(whole.clamp(-1, 1)).float())
+    assert near(found[-2], judge(late.clamp(-1, 1)).float())
     # the same edit of the same people, by another way: all steps, all noise
-    torch.testing.assert_close(stored["eta/all"][1], found[-1], **close)
-    torch.testing.assert_close(stored["eta/all"][0], stored["window/plain"][0], **close)
+    assert near(stored["eta/all"][1], found[-1])
+    assert near(stored["eta/all"][0], stored["window/plain"][0])
     assert float((stored["eta/none"][0] - stored["eta/all"][0]).abs().max()) > 0.01  # control
     assert stored["found/measures"].shape == (2, 2, 6, 6, 3)
     diagonal = stored["found/overlap"].diagonal(dim1=1, dim2=2)
