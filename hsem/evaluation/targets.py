@@ -24,6 +24,7 @@ from .. import results
 from ..judges import classifier
 from ..network.models import DATA
 from .stability import bootstrap
+from .swapped import share_of_h
 
 HANDLES = ("yaw", "pitch", "smile", "gender", "age", "glasses", "hat", "mouth_open")
 """The eight of "Directions with names"."""
@@ -141,10 +142,7 @@ def exchange(scores: Tensor, columns: list[str]) -> float:
     """Mean share of an attribute that goes with a swapped h, of the rows of `hsem.recipes.swap`."""
     shares = []
     for k in (k for k, name in enumerate(columns) if name != "sunglasses"):
-        s1, s2, to_2, to_1 = scores[:4, :, k].double()
-        for child, own, other in ((to_2, s1, s2), (to_1, s2, s1)):
-            design = torch.stack([own, other, torch.ones_like(own)], 1)
-            shares.append(float(torch.linalg.lstsq(design, child[:, None]).solution[1]))
+        shares.append(float(share_of_h(*scores[:4, :, k].double())))
     return mean(shares)
 
 

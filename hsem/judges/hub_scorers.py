@@ -29,7 +29,7 @@ class ClipScorer:
     model : transformers.CLIPModel, put into evaluation mode
     tokenizer, processor : the tokenizer and the image processor that belong to it
     prompts : {name: (positive prompt, negative prompt)}; the paper's five by default, or
-        `hsem.prompts.CELEBA_PROMPTS`
+        `hsem.judges.prompts.CELEBA_PROMPTS`
     output : "probability" is the softmax over the two prompts, from 0 to 1, as in Table I.
         "logit" is the difference of the two logits: it does not saturate, so use it where effects
         are compared or counted in standard deviations.

@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
     parser.add_argument("--people", type=int, default=64, help="new samples for each direction")
     parser.add_argument("--images", type=int, default=8, help="images with their own directions")
-    parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
+    parser.add_argument("--rank", type=int, default=8, help="of the null space outside the mask")
     parser.add_argument("--directions", default="named", help="stored results to take")
     parser.add_argument("--principal", default="principal", help="results whose strength is taken")
     return parser

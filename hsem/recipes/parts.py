@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .._version import __version__
 from ..diffusion.sampling import Samples, sample
-from ..files import as_json, prepare, read_tensors, save_tensors
+from ..files import as_json, make_folder, prepare, read_tensors, save_tensors
 from ..network.unet import HSpaceUNet
 from ..reading import refusing
 from ..results import cache, places
@@ -68,6 +68,7 @@ class Parts:
             with refusing(path, "a part of a computation", "delete it, and start again", OSError):
                 return read_tensors(path)[0]
         found = dict(make())
+        make_folder(self.folder)  # again: another run may have cleared it meanwhile
         save_tensors(path, {k: v.cpu().clone().contiguous() for k, v in found.items()}, {})
         return found
 

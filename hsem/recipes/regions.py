@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
     parser.add_argument("--m", type=int, default=32, help="images")
     parser.add_argument("--step", type=int, help="step index where the Jacobian is taken")
-    parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
+    parser.add_argument("--rank", type=int, default=8, help="of the null space outside the mask")
     parser.add_argument("--principal", default="principal", help="results of that recipe")
     parser.add_argument("--directions", default="named", help="results with that of glasses")
     return parser

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     parser = command.parser(__doc__)
     parser.add_argument("--owners", type=int, default=8, help="images with directions of their own")
     parser.add_argument("--people", type=int, default=16, help="strangers they are lent to")
-    parser.add_argument("--rank", type=int, default=8, help="of the null space, see hsem.focus")
+    parser.add_argument("--rank", type=int, default=8, help="of the null space outside the mask")
     parser.add_argument("--principal", default="principal", help="results of that recipe")
     return parser
 

@@ -79,12 +79,10 @@ def harvest(
     pca.provenance_ = provenance_of(
         model, eta=etas[0] if len(etas) == 1 else etas, batch_size=batch_size, **judged_by
     )
-    learning, scoring = Pieces(batch_size), Pieces(batch_size)
+    drawing, learning, scoring = (Pieces(batch_size) for _ in range(3))
 
     def some(which: Sequence[int]) -> Samples:
-        return sample(
-            model, which, schedule=schedule, eta=eta, batch_size=batch_size, progress=False
-        )
+        return sample(model, which, schedule=schedule, eta=eta, batch_size=drawing, progress=False)
 
     def learn(samples: Samples) -> None:
         h_seq = samples.h_seq

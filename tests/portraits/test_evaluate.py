@@ -158,7 +158,8 @@ def test_killed_and_started_again(tmp_path: Path) -> None:
     assert [evaluate(broken, 2).returncode for _ in range(2)] == [-signal.SIGKILL] * 2
     assert len(list(cache.rglob("*.safetensors"))) == 3 and not list(broken.rglob("*.json"))
     assert evaluate(broken, 0).stdout.strip() == "1"  # only what was missing
-    one, two = (json.loads((f / "evaluation.json").read_text()) for f in (whole, broken))
+    written = file_name(steps=2, eta=1.0)
+    one, two = (json.loads((f / written).read_text()) for f in (whole, broken))
     passing = {"date", "seconds_for_the_samples"}
     assert {k: v for k, v in one.items() if k not in passing} == {
         k: v for k, v in two.items() if k not in passing

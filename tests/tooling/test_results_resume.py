@@ -29,7 +29,7 @@ SMALL = {
     "table_one": "--n 2 --repeats 3",
     "controls": "--n 2 --repeats 1",
     "untangling": "--people 2",
-    "detector": "--n 4",
+    "detector": "--n 8",
     "geometry": "--people 2 --draws 1",
     "expressions": "--people 2",
     "asyrp": "--people 2 --images 2 --rank 2",
