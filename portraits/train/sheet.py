@@ -41,7 +41,7 @@ def sample_grid(net: Inner, path: Path, n: int = 24, steps: int = 25) -> None:
         t = now.expand(n)
         x0, noise = level.split(x, predict(net, x, t), t)
         x = level.noisy(x0, noise, then.expand(n))
-    pictures = ((x0.clamp(-1, 1) + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy()
+    pictures = ((x0.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     rows = [np.concatenate(list(pictures[r : r + 8]), 1) for r in range(0, n, 8)]
     Image.fromarray(np.concatenate(rows, 0)).resize(
         (8 * 128, n // 8 * 128), Image.Resampling.NEAREST
