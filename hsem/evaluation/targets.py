@@ -152,13 +152,14 @@ def passing(named: results.Results) -> float | None:
     if not all(f"curve/{name}" in named.tensors for name in HANDLES):
         return None
     unit = classifier.load(classifier.SECOND).spread
-    count = 0
-    for name in HANDLES:
-        k = columns.index(name)
-        curve = named[f"curve/{name}"][:, :, k] / unit[k]
-        steady = bool((curve.mean(1).diff() > -0.01).all())
-        count += steady and bootstrap(torch.mean, curve[-1] - curve[0]).low > END_TO_END
-    return float(count)
+    at = {name: columns.index(name) for name in HANDLES}
+    return float(sum(passes(named[f"curve/{name}"][..., k] / unit[k]) for name, k in at.items()))
+
+
+def passes(curve: Tensor) -> bool:
+    """Whether an attribute (scales, people), in sd, rises steadily by more than 1.5 end to end."""
+    steady = bool((curve.mean(1).diff() > -0.01).all())
+    return steady and bootstrap(torch.mean, curve[-1] - curve[0]).low > END_TO_END
 
 
 def beyond_chance(pixels: results.Results, what: str) -> tuple[float, int]:

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 
 import hsem
 from hsem.evaluation.targets import TARGETS
@@ -46,6 +48,16 @@ def test_frechet_distance_of_shifted_gaussians() -> None:
     a, b = normal(20_000, 2), normal(20_000, 2) + torch.tensor([3.0, 0.0])
     assert frechet_distance(a, b) == pytest.approx(9.0, abs=0.2)
     assert frechet_distance(a, normal(20_000, 2)) < 0.01
+
+
+def test_frechet_distance_with_a_channel_that_never_answers() -> None:
+    """Against scipy's matrix square root of the rest: the product of both is singular."""
+    a, b = normal(500, 3), 2 * normal(400, 3) + 1
+    x, y = (np.cov(each.numpy(), rowvar=False) for each in (a, b))
+    gap = (a.mean(0) - b.mean(0)).square().sum().item()
+    expected = gap + np.trace(x + y - 2 * np.real(sqrtm(x @ y)))
+    silent = [torch.cat([each, torch.zeros(len(each), 1)], dim=1) for each in (a, b)]
+    assert frechet_distance(*silent) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_small_network_tells_what_can_be_told() -> None:
