@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +24,6 @@ from hsem.directions.direction import Direction, provenance_of
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 
 from . import command
-from .command import run
 from .parts import FLOAT, WHOLE, Parts
 from .reference import judges_of
 
@@ -36,19 +34,16 @@ KINDS = (WHAT, "strangers")
 TWO = ("yaw", "glasses")  # that are added alone and together
 FIRST = FIRST_SEED + 30_000  # people that no other chapter looks at
 SHARE = 0.1  # of all pairs, those that differ most, or least
-VARIANTS: dict[str, dict[str, Any]] = {"arithmetic": {}}
 SMALL = {"people": 6}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=4, help="pairs, and as many of strangers")
-    parser.add_argument("--people", type=int, default=64, help="new samples behind each mean")
-    parser.add_argument("--among", type=int, default=1200, help="samples to choose pairs from")
-    parser.add_argument("--samples", default="factors", help="stored results that judged them")
-    parser.add_argument("--directions", default="named", help="stored results of two directions")
-    return parser
+    return command.parser(
+        __doc__, pairs=(4, "pairs, and as many of strangers"),
+        people=(64, "new samples behind each mean"), among=(1200, "samples to choose pairs from"),
+        samples=("factors", "stored results that judged them"),
+        directions=("named", "stored results of two directions"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -154,15 +149,12 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     tensors |= {f"sum/{name}": scores(f"sum/{name}", edit) for name, edit in alone.items()}
     tensors["sum/both"] = scores("sum/both", hsem.chain(*alone.values()))
     tensors |= {"pairs": pairs, "rest": rest, "gap": gap}
-    path = results.save(
-        args.output, model, tensors, kinds=list(KINDS), scales=list(SCALES), pairs=args.pairs,
+    return parts.finish(
+        "arithmetic", args, tensors, kinds=list(KINDS), scales=list(SCALES), pairs=args.pairs,
         people=args.people, among=len(seen), first_seed=FIRST, steps=STEPS, eta=ETA,
         columns=list(judge.names), two=list(alone), measured_by="the second judge",
-        command=command.said("arithmetic", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

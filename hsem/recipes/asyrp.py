@@ -12,11 +12,9 @@ the mouth of single images. About 45,000 runs of the network.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -30,10 +28,9 @@ from hsem.judges import geometry
 from hsem.judges.scorers import scores_of
 
 from . import command
-from .command import run
 from .expressions import all_of, split
-from .parts import FLOAT, WHOLE, Parts
-from .reference import judges_of, kind_of, region_of
+from .parts import FLOAT, WHOLE, Parts, drawn
+from .reference import judges_of, kind_of, region_of, strength_of
 
 NAMES = ("yaw", "age", "gender", "glasses")  # of Fig. 12
 REGIONS = ("eyes", "mouth")  # of Fig. 11
@@ -43,9 +40,7 @@ OPENED = {"eyes": "eye_opening", "mouth": "mouth_opening"}
 FIRST = FIRST_SEED + 50_000  # of people that no other chapter looks at
 OWN = 2_000_000  # the images of `regions`
 ETA = 1.0
-VARIANTS: dict[str, dict[str, Any]] = {"asyrp": {}}
 SMALL = {"people": 8, "images": 2}
-EXACT = False  # directions of an image are found in float32 all the same
 
 
 def first_order(schedule: Schedule, eta: float) -> Tensor:
@@ -69,24 +64,14 @@ def rms(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().mean(dim=(1, 2, 3)).sqrt()
 
 
-@contextmanager
-def exactly(model: hsem.HSpaceUNet) -> Iterator[hsem.HSpaceUNet]:
-    """The model in float32 within the block: derivatives are taken."""
-    before = model.dtype
-    try:
-        yield model.to(dtype=torch.float32)
-    finally:
-        model.to(dtype=before)
-
-
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--people", type=int, default=64, help="new samples for each direction")
-    parser.add_argument("--images", type=int, default=8, help="images with their own directions")
-    parser.add_argument("--rank", type=int, default=8, help="of the null space outside the mask")
-    parser.add_argument("--directions", default="named", help="stored results to take")
-    parser.add_argument("--principal", default="principal", help="results whose strength is taken")
-    return parser
+    return command.parser(
+        __doc__, people=(64, "new samples for each direction"),
+        images=(8, "images with their own directions"),
+        rank=(8, "of the null space outside the mask"),
+        directions=("named", "stored results to take"),
+        principal=("principal", "results whose strength is taken"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -113,14 +98,12 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     bare = {
         eta: parts(
             f"none, eta {eta:g}",
-            lambda eta=eta, seeds=seeds: (  # type: ignore[misc]
-                hsem.sample(model, seeds, schedule=grid, eta=eta, record=(), progress=False).images
-            ),
+            lambda eta=eta, seeds=seeds: drawn(model, seeds, schedule=grid, eta=eta),
         )
         for eta, seeds in ((ETA, people), (0.0, few))
     }
 
-    def drawn(key: str, seeds: Sequence[int], v: hsem.Direction, eta: float) -> Tensor:
+    def of_kinds(key: str, seeds: Sequence[int], v: hsem.Direction, eta: float) -> Tensor:
         """Pictures of all kinds, (kinds, n, 3, H, W), in parts."""
         by_step = v.delta_h * first_order(grid, eta).to(v.delta_h).view(-1, 1, 1, 1)
         edits: list[tuple[Any, bool]] = [(hsem.add(v), False)]
@@ -129,12 +112,9 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
 
         def some(which: Sequence[int]) -> dict[str, Tensor]:
             found = [
-                hsem.sample(
-                    model, which, schedule=grid, eta=eta, edit=edit, asyrp=asyrp, record=(),
-                    progress=False,
-                ).images
+                drawn(model, which, schedule=grid, eta=eta, edit=edit, asyrp=asyrp)
                 for edit, asyrp in edits
-            ]  # fmt: skip
+            ]
             return {"images": torch.stack(found, dim=1)}
 
         edited = parts.over(key, seeds, some, 16)["images"].transpose(0, 1)
@@ -146,7 +126,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         tensors.update({k: x.unflatten(0, images.shape[:2]) for k, x in cut.items()})
         tensors[f"apart/{key}"] = torch.stack([rms(x, images[1]) for x in images])
 
-    pictures = {name: drawn(name, people, v, ETA) for name, v in directions.items()}
+    pictures = {name: of_kinds(name, people, v, ETA) for name, v in directions.items()}
     for name, images in pictures.items():
         keep(name, images)
         others = torch.stack([
@@ -154,29 +134,29 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             for other in directions if other != name
         ])  # fmt: skip
         tensors[f"others/{name}"] = others.flatten(0, 1)  # (3 * kinds of Asyrp, people)
-    keep("yaw, eta 0", drawn("yaw, eta 0", few, directions["yaw"], 0.0))
+    keep("yaw, eta 0", of_kinds("yaw, eta 0", few, directions["yaw"], 0.0))
 
     principal = results.load_or_make(args.principal, model)
-    gamma = 2 * median(principal.directions["pca/0"].step_norms().tolist())
+    gamma = strength_of(principal)
     step = round(0.4 * len(grid.timesteps))
     own_people = range(OWN, OWN + args.images)
 
     def of_image(seed: int) -> dict[str, Tensor]:
         """Directions of one image for each region, and the pictures of all kinds."""
-        with exactly(model) as exact:
-            start = hsem.sample(exact, [seed], schedule=grid, eta=ETA, progress=False)
+        with results.in_dtype(model, torch.float32):
+            start = hsem.sample(model, [seed], schedule=grid, eta=ETA, progress=False)
             v = torch.cat([
                 hsem.image_directions(
-                    exact, start, step=step, k=1, mask=region_of(model, region),
+                    model, start, step=step, k=1, mask=region_of(model, region),
                     outside="penalise", rank=args.rank,
                 ).v
                 for region in REGIONS
             ])  # fmt: skip
         shift = gamma * v[:, None].expand(-1, len(grid.timesteps), -1, -1, -1)
-        at: dict[str, Any] = {"schedule": grid, "eta": ETA, "record": (), "progress": False}
+        at: dict[str, Any] = {"schedule": grid, "eta": ETA}
         both = torch.cat([shift, -shift])
-        with_it = hsem.sample(model, [seed] * len(both), edit=hsem.add(both), **at).images
-        plain = hsem.sample(model, [seed], **at).images
+        with_it = drawn(model, [seed] * len(both), edit=hsem.add(both), **at)
+        plain = drawn(model, [seed], **at)
         sign = torch.ones(len(REGIONS), **FLOAT)
         if shapes is not None:  # the end that opens more, by the plain edit
             lengths = scores_of(shapes, with_it.clamp(-1, 1)).unflatten(0, (2, len(REGIONS)))
@@ -186,10 +166,9 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         r_t = first_order(grid, ETA).to(shift).view(1, -1, 1, 1, 1)
         shift = shift * sign.to(shift).view(-1, 1, 1, 1, 1)
         kinds = [*(s * shift for s in SCALES), r_t * shift]
-        by_asyrp = hsem.sample(
-            model, [seed] * len(kinds) * len(REGIONS), edit=hsem.add(torch.cat(kinds)), asyrp=True,
-            **at,
-        ).images.unflatten(0, (len(kinds), len(REGIONS)))  # fmt: skip
+        edit, same = hsem.add(torch.cat(kinds)), [seed] * len(kinds) * len(REGIONS)
+        by_asyrp = drawn(model, same, edit=edit, asyrp=True, **at)
+        by_asyrp = by_asyrp.unflatten(0, (len(kinds), len(REGIONS)))
         up, down = with_it.split(len(REGIONS))
         chosen = torch.where(sign.view(-1, 1, 1, 1) > 0, up, down)
         images = torch.cat([plain.expand_as(chosen)[None], chosen[None], by_asyrp])
@@ -198,8 +177,8 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     found = parts.over("own", own_people, lambda which: of_image(which[0]), size=1)
     for r, region in enumerate(REGIONS):
         keep(f"own/{region}", found["images"][:, :, r].transpose(0, 1))
-    path = results.save(
-        args.output, model,
+    return parts.finish(
+        "asyrp", args,
         # by direction: scores (kinds, people, attributes), "apart/", "geometry/" and "seen/" of it
         tensors | {"own/v": found["v"][:4], "own/step": torch.tensor([step], **WHOLE)},
         kinds=list(KINDS), scales=list(SCALES), names=list(NAMES), regions=list(REGIONS),
@@ -207,11 +186,8 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         people=args.people, first_seed=FIRST, images=args.images, first_image=OWN, step=step,
         gamma=gamma, rank=args.rank, steps=len(grid.timesteps), eta=ETA, scale=1.0,
         measured_by="the second judge", directions_of=args.directions,
-        command=command.said("asyrp", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

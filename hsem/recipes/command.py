@@ -21,20 +21,37 @@ from ..results import path_of
 ROOM = __package__ or "hsem.recipes"
 
 
-def parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with what all recipes take; each adds its sizes."""
+def parser(doc: str | None, **options: tuple[Any, str]) -> argparse.ArgumentParser:
+    """What all recipes take, and the options of one: name=(default, help).
+
+    A type in place of a default makes an option without any; False makes a flag.
+    """
     found = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     found.add_argument("--model", default="portraits-64", help="name or folder of a model")
     found.add_argument("--device", help="such as cuda; by default a GPU if there is one")
     found.add_argument("--output", help="name or path of the result; by default all variants")
+    for name, (default, about) in options.items():
+        how: dict[str, Any] = {"default": default, "type": type(default)}
+        if isinstance(default, type):
+            how = {"type": default}
+        elif default is False:
+            how = {"action": "store_true"}
+        elif isinstance(default, list):
+            how = {"default": default, "nargs": "+" if default else "*"}
+        found.add_argument(f"--{name.replace('_', '-')}", help=about, **how)
     return found
+
+
+def variants(recipe: Any) -> dict[str, dict[str, Any]]:
+    """The options of each result that a recipe makes: of one alone unless it says more."""
+    return getattr(recipe, "VARIANTS", {recipe.__spec__.name.rpartition(".")[2]: {}})
 
 
 def run(name: str) -> None:
     """The recipe that runs as the module `name`, with the options of the command line."""
     recipe = sys.modules[name]
     given = recipe.parser().parse_args()
-    for output, flags in recipe.VARIANTS.items() if given.output is None else [(given.output, {})]:
+    for output, flags in variants(recipe).items() if given.output is None else [(given.output, {})]:
         prepare(path_of(output), "output")
         args = argparse.Namespace(**{**vars(given), "output": output, **flags})
         model = load(args.model, device=args.device, dtype=dtype_of(recipe, args.device))
@@ -47,7 +64,7 @@ def find(name: str) -> tuple[Any, argparse.Namespace]:
     stem = name.split("-")[0]
     try:
         recipe = importlib.import_module(f"{ROOM}.{stem}")
-        flags = recipe.VARIANTS[name]
+        flags, _ = variants(recipe)[name], recipe.fill
     except (ImportError, AttributeError, KeyError):
         raise ValueError(f"there is no recipe for {name!r} in {ROOM}") from None
     args = recipe.parser().parse_args([])
@@ -56,7 +73,7 @@ def find(name: str) -> tuple[Any, argparse.Namespace]:
 
 def dtype_of(recipe: Any, device: str | torch.device | None) -> torch.dtype:
     """Exact where derivatives or inversions are taken, else as fast as it gets."""
-    return torch.float32 if recipe.EXACT else fast_dtype(device)
+    return torch.float32 if getattr(recipe, "EXACT", False) else fast_dtype(device)
 
 
 def said(recipe: str, args: argparse.Namespace) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +25,6 @@ from hsem.judges.scorers import join, select
 from hsem.supervised.examples import Examples
 
 from . import command
-from .command import run
 from .parts import FLOAT, Parts
 from .reference import judges_of
 from .table_one import ATTRIBUTES
@@ -34,17 +32,14 @@ from .table_one import ATTRIBUTES
 FIRST = FIRST_SEED + 40_000  # samples that no other chapter looks at
 KINDS = ("original", "others", "random", "angle", "shuffled")
 SEED = 17
-VARIANTS: dict[str, dict[str, Any]] = {"controls": {}}
 SMALL = {"n": 4, "repeats": 2}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=10, help="samples in a repeat")
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--directions", default="named", help="stored results to take them from")
-    return parser
+    return command.parser(
+        __doc__, n=(10, "samples in a repeat"), repeats=(10, ""),
+        directions=("named", "stored results to take them from"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -65,20 +60,20 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         name: replace(v, delta_h=d) for (name, v), d in zip(directions.items(), mixed, strict=True)
     }
     edits = cut(directions, shuffled, torch.Generator().manual_seed(SEED))
-    effects = []
-    for r in tqdm(range(args.repeats), unit="repeat"):
-        effects.append(
-            parts(
-                f"repeat/{r}",
-                lambda r=r: hsem.effect_matrix(  # type: ignore[misc]
-                    model, edits, both, n=args.n, repeats=1, first_seed=FIRST + r * args.n, eta=eta
-                ).effects[0],
-            )
-        )  # fmt: skip
+
+    def measured(r: int) -> Tensor:
+        first = FIRST + r * args.n
+        table = hsem.effect_matrix(
+            model, edits, both, n=args.n, repeats=1, first_seed=first, eta=eta
+        )
+        return table.effects[0]
+
+    repeats = tqdm(range(args.repeats), unit="repeat")
+    effects = [parts(f"repeat/{r}", measured, r) for r in repeats]
     found = torch.stack(effects).unflatten(1, (len(KINDS), len(ATTRIBUTES)))
     k = len(second.names)
-    path = results.save(
-        args.output, model,
+    return parts.finish(
+        "controls", args,
         {
             "effects": found[..., :k], "first": found[..., k:],  # (repeats, kinds, rows, columns)
             "lengths": torch.tensor([v.norm() for v in edits.values()], **FLOAT).unflatten(
@@ -92,10 +87,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         kinds=list(KINDS), rows=list(ATTRIBUTES), columns=list(second.names), n=args.n,
         repeats=args.repeats, first_seed=FIRST, eta=eta, steps=named.provenance["steps"],
         directions_of=named.provenance["date"], measured_by="both judges",
-        command=command.said("controls", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 def of_shuffled_labels(model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction]) -> Tensor:
@@ -142,4 +134,4 @@ def cut(
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

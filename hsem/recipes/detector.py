@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +24,6 @@ from hsem import results
 from hsem.evaluation.detector import detector
 
 from . import command
-from .command import run
 from .parts import FLOAT, Parts
 from .reference import pictures_of
 
@@ -33,16 +31,14 @@ STEPS, ETA = 20, 1.0
 KINDS = ("yaw", "age", "glasses", "smile")
 SCALES = (1.0, 2.0)
 FIRST_NEW = 6_000_000  # seed of the first person; nobody else looks at them
-VARIANTS: dict[str, dict[str, Any]] = {"detector": {}}
 SMALL = {"n": 8}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=160, help="people drawn, and edited")
-    parser.add_argument("--directions", default="named", help="stored results to take them from")
-    return parser
+    return command.parser(
+        __doc__, n=(160, "people drawn, and edited"),
+        directions=("named", "stored results to take them from"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -103,14 +99,12 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             odds.append(unseen(edited[1::2]))
         tensors[f"edited/{name}"] = torch.stack(told)  # (scales, 2, n)
         tensors[f"odds/{name}"] = torch.stack(odds)  # (scales, n / 2)
-    path = results.save(
-        args.output, model, tensors, n=args.n, real=len(real), steps=STEPS, eta=ETA,
+    return parts.finish(
+        "detector", args, tensors, n=args.n, real=len(real), steps=STEPS, eta=ETA,
         first_new_seed=FIRST_NEW, kinds=list(kinds), directions_of=args.directions,
-        measured_by="detectors trained on other people", command=command.said("detector", args),
+        measured_by="detectors trained on other people",
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,16 +26,13 @@ from hsem.judges import geometry
 from hsem.judges.scorers import Scorer, from_function, scores_of
 
 from . import command
-from .command import run
 from .parts import Parts
 from .real_faces import EXPRESSIONS
 from .reference import Judge, judges_of, kind_of
 
 FIRST = 3_000_000  # seed of the first person
 ETA = 1.0
-VARIANTS: dict[str, dict[str, Any]] = {"expressions": {}}
 SMALL = {"people": 18}  # as many as the game on the page shows
-EXACT = False
 UNSEEN = {
     "happiness": 0.4, "sadness": 2.75, "anger": 3.3, "fear": 5.3, "disgust": 5.9, "surprise": 2.0,
 }  # fmt: skip
@@ -44,11 +41,10 @@ nose: sum of the weights of such units, all zero in the pictures that the model 
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--people", type=int, default=64, help="generated people")
-    parser.add_argument("--scale", type=float, default=1.5, help="in lengths of the directions")
-    parser.add_argument("--directions", default="real_faces", help="stored results to take")
-    return parser
+    return command.parser(
+        __doc__, people=(64, "generated people"), scale=(1.5, "in lengths of the directions"),
+        directions=("real_faces", "stored results to take"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -93,33 +89,27 @@ def split(key: str, scores: Tensor, judge: Judge) -> dict[str, Tensor]:
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """Scores of the same people as drawn, and with each direction."""
     judge = judges_of(model)[1]  # chose no example
-    measurable = kind_of(model) == "portraits"
-    shapes = geometry.load(device=model.device) if measurable else None
+    shapes = geometry.load(device=model.device) if kind_of(model) == "portraits" else None
     scorer = all_of(judge, shapes)
     found = results.load_or_make(args.directions, model).directions
     parts = Parts(args.output, model, **vars(args))
     people, grid = range(FIRST, FIRST + args.people), found["two groups"].timesteps
 
-    def scores(edit: hsem.Edit | None) -> Tensor:
-        return edited_scores(model, scorer, people, grid, edit, eta=ETA).cpu()
-
+    scores = partial(edited_scores, model, scorer, people, grid, eta=ETA)
     edits = {"plain": None, **{n: hsem.add(v, args.scale) for n, v in moves(found).items()}}
     tensors: dict[str, Tensor] = {}
     for name, edit in tqdm(edits.items(), unit="direction"):
-        found_scores = parts(name, lambda edit=edit: scores(edit))  # type: ignore[misc]
-        tensors |= split(name, found_scores, judge)
+        tensors |= split(name, parts(name, scores, edit), judge)
     if shapes is not None:
         given = hsem.datasets.expressions(size=model.image_shape[1]).images
         tensors |= split("given", scores_of(scorer, given), judge)
-    path = results.save(
-        args.output, model, tensors, attributes=list(judge.names),
+    return parts.finish(
+        "expressions", args, tensors, attributes=list(judge.names),
         lengths=list(shapes.names) if shapes else [], people=args.people,
         scale=args.scale, first_seed=FIRST, eta=ETA, steps=len(grid),
-        measured_by="the second judge", command=command.said("expressions", args),
+        measured_by="the second judge",
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

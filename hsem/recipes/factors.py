@@ -15,23 +15,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
 import torch
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from torch import Tensor
 from torch.nn import functional as F
 
 import hsem
-from hsem import results
 from hsem.directions.direction import Direction, provenance_of
 from hsem.evaluation.effects import edited_scores
 from hsem.evaluation.explained import correlation
 from hsem.evaluation.stability import LEVEL
 
 from . import command
-from .command import run
 from .parts import FLOAT, WHOLE, Parts
 from .reference import judges_of
 
@@ -41,19 +42,15 @@ FOUR = ("yaw", "gender", "age", "smile")  # of the paper's Fig. 3
 COUNTS = (1, 2, 3, 5, 10, 15, 25)
 PUSHED = 5  # of the random directions
 FIRST_NEW = 1_100_000  # seed of the first sample that no PCA has seen
-VARIANTS: dict[str, dict[str, Any]] = {"factors": {}}
 SMALL = {"n": 60, "m": 4, "k": 5, "people": 4, "draws": 3}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=5000, help="samples to learn from")
-    parser.add_argument("--m", type=int, default=8, help="new samples that choose by pushes")
-    parser.add_argument("--k", type=int, default=25, help="components to look at")
-    parser.add_argument("--people", type=int, default=32, help="others, to push what was chosen")
-    parser.add_argument("--draws", type=int, default=20, help="random subspaces")
-    return parser
+    return command.parser(
+        __doc__, n=(5000, "samples to learn from"), m=(8, "new samples that choose by pushes"),
+        k=(25, "components to look at"), people=(32, "others, to push what was chosen"),
+        draws=(20, "random subspaces"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -159,18 +156,10 @@ def misses(scores: Tensor, attributes: Tensor, folds: int = 5) -> tuple[Tensor, 
 
     The fit, and the mean, are those of the other four fifths of the people.
     """
-    n = len(scores)
-    scale = scores.double().std(0)
-    ones = torch.ones(n, 1, dtype=torch.float64, device="cpu")
-    design = torch.cat([scores.double() / scale, ones], dim=1)
-    wanted = attributes.double()
-    fold = torch.arange(n, **WHOLE) % folds
-    wrong, whole = torch.zeros_like(wanted), torch.zeros_like(wanted)
-    for f in range(folds):
-        out, rest = fold == f, fold != f
-        fit = torch.linalg.lstsq(design[rest], wanted[rest]).solution
-        wrong[out] = (wanted[out] - design[out] @ fit).square()
-        whole[out] = (wanted[out] - wanted[rest].mean(0)).square()
+    x, y = scores.double().numpy(), attributes.double().numpy()
+    split = PredefinedSplit(np.arange(len(x)) % folds)
+    guesses = [cross_val_predict(m, x, y, cv=split) for m in (LinearRegression(), DummyRegressor())]
+    wrong, whole = (torch.from_numpy((y - guess.reshape(y.shape)) ** 2) for guess in guesses)
     return wrong, whole
 
 
@@ -235,7 +224,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     def pushes(key: str, deltas: Tensor, seeds: range = people) -> Tensor:
         """(k, 2, people, attributes): by minus and plus two deviations."""
         rows = [
-            parts(f"{key}/{j}/{s}", lambda j=j, s=s: effect(s * deltas[j], seeds))  # type: ignore[misc]
+            parts(f"{key}/{j}/{s}", effect, s * deltas[j], seeds)
             for j in range(len(deltas))
             for s in (-2, 2)
         ]
@@ -277,15 +266,12 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         }
         if way == "all":
             tensors["random/effect"] = pushes("random", noise[: args.k] * size[:PUSHED, None])
-    path = results.save(
-        args.output, model, tensors, directions=directions, n=args.n, m=args.m, k=args.k,
+    return parts.finish(
+        "factors", args, tensors, directions=directions, n=args.n, m=args.m, k=args.k,
         people=args.people, draws=args.draws, steps=STEPS, eta=ETA, first_new_seed=FIRST_NEW,
         columns=names, four=list(FOUR), cleared=list(CLEARED), measured_by="the second judge",
-        command=command.said("factors", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -26,8 +26,7 @@ from hsem.evaluation.effects import FIRST_SEED
 from hsem.judges import geometry
 
 from . import command
-from .command import run
-from .parts import FLOAT, Parts
+from .parts import FLOAT, Parts, drawn
 
 MEASURED = {
     "smile": "mouth_curve", "mouth_open": "mouth_opening", "eye_open": "eye_opening",
@@ -42,16 +41,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "geometry-obeys": {"model": "portraits-64-obeys", "directions": "named-obeys"},
 }
 SMALL = {"people": 8}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--people", type=int, default=64, help="new samples behind each curve")
-    parser.add_argument("--draws", type=int, default=2, help="random directions beside each")
-    parser.add_argument("--reach", type=float, default=2.0, help="end of the sliders")
-    parser.add_argument("--directions", default="named", help="stored results that hold them")
-    return parser
+    return command.parser(
+        __doc__, people=(64, "new samples behind each curve"),
+        draws=(2, "random directions beside each"), reach=(2.0, "end of the sliders"),
+        directions=("named", "stored results that hold them"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -73,14 +70,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         """Measures, and whether each can be believed, (2, people, 6)."""
         grid = Schedule(model.alpha_bar, direction.timesteps)
         edit = hsem.add(direction, scale) if scale else None
-        images = parts(
-            key,
-            lambda: (
-                hsem.sample(
-                    model, people, schedule=grid, eta=ETA, edit=edit, record=(), progress=False
-                ).images
-            ),
-        )
+        images = parts(key, lambda: drawn(model, people, schedule=grid, eta=ETA, edit=edit))
         shares = judge.parts(images.clamp(-1, 1))
         return torch.stack([geometry.measure(shares), geometry.seen(shares).float()])
 
@@ -96,16 +86,13 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             random = hsem.random_like(wanted[name], torch.Generator().manual_seed(seed))
             ends = [measured(f"random/{name}/{seed}/{s}", random, s) for s in scales[::4]]
             keep(f"random/{name}/{seed}", ends)
-    path = results.save(
-        args.output, model, tensors, columns=list(judge.names), people=args.people,
+    return parts.finish(
+        "geometry", args, tensors, columns=list(judge.names), people=args.people,
         first_seed=FIRST_SEED, eta=ETA, steps=len(next(iter(wanted.values())).timesteps),
         own={name: MEASURED[name] for name in wanted}, directions_of=args.directions,
         unit="pixels of a 64x64 portrait", measured_by="the geometric judge",
-        command=command.said("geometry", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -10,42 +10,34 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import hsem
-from hsem import results
 from hsem.diffusion.sampling import draw_noise
 from hsem.evaluation.curves import LATENTS
 from hsem.evaluation.effects import FIRST_SEED
 
 from . import command
-from .command import run
 from .parts import FLOAT, WHOLE, Parts, crowd
+from .parts import drawn as pictures
 from .reference import judges_of
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 FRACTIONS = (0.04, 0.1, 0.25, 0.5)  # of the crowd, on either side
 STEPS, SEED = 20, 5
 FACES, STRENGTH = 3, 1.5  # people in the picture, and how far they are moved
-VARIANTS: dict[str, dict[str, Any]] = {"learning": {}}
 SMALL = {"n": 96, "pairs": 40, "draws": 3, "people": 6}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=5000, help="samples in the crowd")
-    parser.add_argument("--pairs", type=int, default=500, help="of them, half held out")
-    parser.add_argument("--draws", type=int, default=20, help="directions from each count")
-    parser.add_argument("--people", type=int, default=160, help="new samples, shared by the draws")
-    parser.add_argument(
-        "--attributes", nargs="+", default=["smile", "yaw"], help="what to find directions for"
-    )
-    parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
-    return parser
+    return command.parser(
+        __doc__, n=(5000, "samples in the crowd"), pairs=(500, "of them, half held out"),
+        draws=(20, "directions from each count"), people=(160, "new samples, shared by the draws"),
+        attributes=(["smile", "yaw"], "what to find directions for"),
+        steps=(STEPS, "of the sampler"),
+    )  # fmt: skip
 
 
 def counts_of(pairs: int) -> list[int]:
@@ -106,17 +98,15 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         }
 
     for name in args.attributes:
-        found = parts.tensors(f"curve/{name}", lambda name=name: curve_of(name))  # type: ignore[misc]
-        found |= parts.tensors(f"selected/{name}", lambda name=name: selected(name))  # type: ignore[misc]
+        found = parts.tensors(f"curve/{name}", curve_of, name)
+        found |= parts.tensors(f"selected/{name}", selected, name)
         tensors |= {f"{name}/{key}": value for key, value in found.items()}
-    path = results.save(
-        args.output, model, tensors, attributes=args.attributes, steps=args.steps, eta=0.0,
+    return parts.finish(
+        "learning", args, tensors, attributes=args.attributes, steps=args.steps, eta=0.0,
         n=args.n, pairs=args.pairs, draws=args.draws, people=args.people, selected_pairs=pool,
         strength=STRENGTH, first_seed=FIRST_SEED, generator_seed=SEED,
-        measured_by="the second judge", command=command.said("learning", args),
+        measured_by="the second judge",
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 def faces_of(model: hsem.HSpaceUNet, steps: int, directions: dict[str, Tensor]) -> Tensor:
@@ -125,10 +115,8 @@ def faces_of(model: hsem.HSpaceUNet, steps: int, directions: dict[str, Tensor]) 
     x_T = draw_noise(model, seeds, 0)[0]
 
     def drawn(edit: hsem.Edit | None = None, start: Tensor = x_T) -> Tensor:
-        made = hsem.sample(
-            model, seeds, x_T=start, steps=steps, eta=0.0, edit=edit, record=(), progress=False
-        )
-        return ((made.images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+        made = pictures(model, seeds, x_T=start, steps=steps, eta=0.0, edit=edit)
+        return ((made.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
     if not directions:
         return drawn()
@@ -138,4 +126,4 @@ def faces_of(model: hsem.HSpaceUNet, steps: int, directions: dict[str, Tensor]) 
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -23,9 +22,8 @@ import hsem
 from hsem import results
 
 from . import command
-from .command import run
-from .parts import FLOAT, Parts
-from .reference import judges_of, region_of
+from .parts import FLOAT, Parts, drawn
+from .reference import judges_of, region_of, strength_of
 from .regions import measures
 from .sheets import packed
 
@@ -33,16 +31,14 @@ FIRST = 1_000_002  # seed of the first image
 AT = (0.1, 0.25, 0.4, 0.6, 0.8)  # of the way from noise to picture
 K, REACH = 3, 0.25
 WHERE = ("its own step", "all steps")
-VARIANTS: dict[str, dict[str, Any]] = {"moments": {}}
 SMALL = {"m": 2}
 EXACT = True  # it takes derivatives
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--m", type=int, default=4, help="images")
-    parser.add_argument("--principal", default="principal", help="results of that recipe")
-    return parser
+    return command.parser(
+        __doc__, m=(4, "images"), principal=("principal", "results of that recipe"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -55,14 +51,14 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     judge = judges_of(model)[1]
     principal = results.load_or_make(args.principal, model)
     steps, eta = principal.provenance["steps"], principal.provenance["eta"]
-    gamma = 2 * REACH * median(principal.directions["pca/0"].step_norms().tolist())
-    common: dict[str, Any] = {"steps": steps, "eta": eta, "progress": False}
+    gamma = REACH * strength_of(principal)
+    common: dict[str, Any] = {"steps": steps, "eta": eta}
     moments = sorted({round(at * steps) for at in AT})
     regions = [region_of(model, name) for name in ("eyes", "mouth")]
     signs = torch.tensor([-gamma, gamma] * (K + 1), **FLOAT)
 
     def of_image(seed: int) -> dict[str, Tensor]:
-        samples = hsem.sample(model, [seed], record=("h",), **common)
+        samples = hsem.sample(model, [seed], progress=False, **common)
         plain = samples.images
         spectrum = hsem.image_spectrum(model, samples, steps=moments, k=K, progress=False)
         tables, pictures = [], []
@@ -72,9 +68,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             v = torch.cat([at.v, (noise / noise.norm()).to(at.v)])
             edit = hsem.add(v.repeat_interleave(2, 0)[:, None].expand(-1, steps, -1, -1, -1), signs)
             for how in (hsem.only_at(edit, [at.i]), edit):
-                x = hsem.sample(
-                    model, [seed] * len(signs), edit=how, record=(), **common
-                ).images  # fmt: skip
+                x = drawn(model, [seed] * len(signs), edit=how, **common)
                 tables.append(measures(x, plain.expand_as(x), regions, judge))
                 pictures.append(x[: 2 * K])
         found = torch.stack(tables).reshape(len(moments), 2, K + 1, 2, -1)
@@ -86,24 +80,20 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         }
 
     parts = Parts(args.output, model, **vars(args), directions_of=principal.provenance["date"])
-    rows = [
-        parts.tensors(f"image/{k}", lambda seed=seed: of_image(seed))  # type: ignore[misc]
-        for k, seed in enumerate(tqdm(range(FIRST, FIRST + args.m), unit="image"))
-    ]
+    seeds = enumerate(tqdm(range(FIRST, FIRST + args.m), unit="image"))
+    rows = [parts.tensors(f"image/{k}", of_image, seed) for k, seed in seeds]
     sheets = {f"{key}/{k}": row[key] for k, row in enumerate(rows) for key in row if "sheet" in key}
-    path = results.save(
-        args.output, model,
+    return parts.finish(
+        "moments", args,
         # measures: (m, moments, WHERE, K and a random one, -γ and +γ, columns), as in regions.py;
         # sheet/w/k: pictures of image k, (moments, v1 -γ, v1 +γ, v2 -γ, ...), see sheets.py.
         {key: torch.cat([row[key] for row in rows]) for key in ("measures", "values")} | sheets,
         columns=["box", "half", "rms", "moved", "eyes", "mouth", *judge.names],
         moments=moments, timesteps=[model.schedule(steps).timesteps[i] for i in moments],
         where=list(WHERE), k=K, m=args.m, gamma=gamma, steps=steps, eta=eta, first_seed=FIRST,
-        measured_by="the second judge", command=command.said("moments", args),
+        measured_by="the second judge",
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -10,21 +10,20 @@ for the twin follows, `named-obeys`: what smile and mouth look like in a network
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 import hsem
-from hsem import results
 from hsem.evaluation.curves import attribute_curve
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 from hsem.judges.scorers import from_function, scores_of
 from hsem.supervised.normals import normal_direction
 
 from . import command
-from .command import run
 from .parts import FLOAT, Parts, crowd
 from .reference import judges_of
 
@@ -33,6 +32,7 @@ ATTRIBUTES = (
     "beard", "long_hair", "light_azimuth",
 )  # fmt: skip
 WITH_NORMALS = ("smile", "age", "glasses")
+METHODS: tuple[tuple[Literal["logistic", "lda"], float], ...] = (("logistic", 1.0), ("lda", 0.5))
 STEPS, ETA = 20, 1.0
 VARIANTS: dict[str, dict[str, Any]] = {
     "named": {},
@@ -42,17 +42,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SMALL = {"n": 96, "count": 16, "people": 8}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=1600, help="samples in the crowd")
-    parser.add_argument("--count", type=int, default=160, help="examples per side")
-    parser.add_argument("--people", type=int, default=64, help="new samples behind each curve")
-    parser.add_argument("--reach", type=float, default=2.0, help="end of the sliders")
-    parser.add_argument("--attributes", nargs="+", default=list(ATTRIBUTES))
-    return parser
+    return command.parser(
+        __doc__, n=(1600, "samples in the crowd"), count=(160, "examples per side"),
+        people=(64, "new samples behind each curve"), reach=(2.0, "end of the sliders"),
+        attributes=(list(ATTRIBUTES), ""),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -79,7 +76,9 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         "logits": table.scores,
         "scales": torch.tensor(scales, **FLOAT),
     }
-    plain = edited_scores(model, second, people, samples.schedule.timesteps, None, eta=ETA)
+    grid = samples.schedule.timesteps
+    scores = partial(edited_scores, model, second, people, grid, eta=ETA)
+    plain = scores(None)
 
     def curve(direction: hsem.Direction) -> Tensor:
         """Scores (scales, people, attributes); scale 0 is the same for all directions."""
@@ -88,42 +87,32 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         return torch.cat([found[:2], plain[None], found[2:]])
 
     for name, direction in directions.items():
-        key = f"curve/{name}"
-        tensors[key] = parts(key, lambda direction=direction: curve(direction))  # type: ignore[misc]
+        tensors[f"curve/{name}"] = parts(f"curve/{name}", curve, direction)
     longest = max(directions.values(), key=hsem.Direction.norm)
     random = hsem.random_like(longest, torch.Generator().manual_seed(0))
-    tensors["curve/random"] = parts("curve/random", lambda: curve(random))
+    tensors["curve/random"] = parts("curve/random", curve, random)
 
     assert samples.h_seq is not None
     for name in WITH_NORMALS if set(WITH_NORMALS) <= set(args.attributes) else ():
-        rows = [list(s) for s in (examples[name].positive, examples[name].negative)]
-        for method in ("logistic", "lda"):
+        rows = (examples[name].positive, examples[name].negative)
+        positive, negative = (samples.h_seq[list(row)] for row in rows)
+        for method, strength in METHODS:
             normal = normal_direction(
-                samples.h_seq[rows[0]], samples.h_seq[rows[1]], samples.schedule,
-                method="logistic" if method == "logistic" else "lda",
-                strength=1.0 if method == "logistic" else 0.5,
-            )  # fmt: skip
+                positive, negative, samples.schedule, method=method, strength=strength
+            )
             tensors[f"{method}/{name}/cosine"] = torch.tensor(
                 [normal.cosine(directions[name])], **FLOAT
             )
             edit = hsem.add(normal.rescaled_like(directions[name]), args.reach)
-            key, grid = f"{method}/{name}/scores", normal.timesteps
-            tensors[key] = parts(
-                key,
-                lambda edit=edit, grid=grid: edited_scores(  # type: ignore[misc]
-                    model, second, people, grid, edit, eta=ETA
-                ),
-            )
+            key = f"{method}/{name}/scores"
+            tensors[key] = parts(key, scores, edit)
 
-    path = results.save(
-        args.output, model, tensors, directions=directions,
+    return parts.finish(
+        "named", args, tensors, directions=directions,
         steps=STEPS, eta=ETA, n=args.n, count=args.count, first_seed=FIRST_SEED,
         people=args.people, columns=list(judge.names), measured_by="the second judge",
-        command=command.said("named", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

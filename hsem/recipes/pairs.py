@@ -6,20 +6,18 @@ About 13,000 runs of the network: three minutes on two cores, seconds on a GPU.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import hsem
-from hsem import results
 from hsem.directions.direction import Direction, provenance_of
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 
 from . import command
-from .command import run
 from .parts import FLOAT, WHOLE, Parts
 from .reference import judges_of
 
@@ -27,19 +25,16 @@ EXPRESSION = "surprise"
 COUNTS = (1, 2, 5, 10, 20, 50)
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
 STEPS, ETA, SEED = 20, 1.0, 7
-VARIANTS: dict[str, dict[str, Any]] = {"pairs": {}}
 SMALL = {"pairs": 12, "people": 4, "draws": 3}
 EXACT = True  # it inverts
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=100, help="people, neutral and surprised")
-    parser.add_argument("--rounds", type=int, default=1, help="of refinement in the inversion")
-    parser.add_argument("--draws", type=int, default=8, help="of n pairs, for the cosines")
-    parser.add_argument("--people", type=int, default=16, help="new samples behind each curve")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
-    return parser
+    return command.parser(
+        __doc__, pairs=(100, "people, neutral and surprised"),
+        rounds=(1, "of refinement in the inversion"), draws=(8, "of n pairs, for the cosines"),
+        people=(16, "new samples behind each curve"), steps=(STEPS, "of the sampler"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -87,33 +82,26 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     }
     people = range(FIRST_SEED, FIRST_SEED + args.people)
 
-    def scores(edit: hsem.Edit | None) -> Tensor:
-        return edited_scores(model, judge, people, grid, edit, eta=ETA)
-
+    scores = partial(edited_scores, model, judge, people, grid, eta=ETA)
     plain = scores(None)
+
+    def curve(edit: Callable[[float], hsem.Edit]) -> Tensor:
+        return torch.stack([scores(edit(g)) if g else plain for g in SCALES])
+
     tensors = {
         "scales": torch.tensor(SCALES, **FLOAT),
         "counts": torch.tensor([n for n in COUNTS if 2 * n <= args.pairs], **WHOLE),
         "energy": whole.delta_h.pow(2).sum(dim=(0, 1)) / whole.delta_h.pow(2).sum(),
     }
     for name, edit in edits.items():
-        key = f"curve/{name}"
-        tensors[key] = parts(
-            key,
-            lambda edit=edit: torch.stack(  # type: ignore[misc]
-                [scores(edit(g)) if g else plain for g in SCALES]
-            ),
-        )
+        tensors[f"curve/{name}"] = parts(f"curve/{name}", curve, edit)
     tensors["cosine"] = cosines(differences, tensors["counts"].tolist(), args.draws, draw)
-    path = results.save(
-        args.output, model, tensors, directions={"mouth_open": whole},
+    return parts.finish(
+        "pairs", args, tensors, directions={"mouth_open": whole},
         steps=args.steps, eta=ETA, pairs=args.pairs, rounds=args.rounds, expression=EXPRESSION,
         first_seed=FIRST_SEED, people=args.people, columns=list(judge.names),
         measured_by="the second judge",
-        command=command.said("pairs", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 def lower_rows(shape: tuple[int, ...]) -> Tensor:
@@ -136,4 +124,4 @@ def cosines(differences: Tensor, counts: list[int], draws: int, draw: torch.Gene
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import results
 from .._version import __version__
 from ..diffusion.sampling import Samples, sample
 from ..files import as_json, make_folder, prepare, read_tensors, save_tensors
 from ..network.unet import HSpaceUNet
 from ..reading import refusing
 from ..results import cache, places
+from .command import said
 
 FLOAT: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 WHOLE: dict[str, Any] = {"dtype": torch.int64, "device": "cpu"}
@@ -58,23 +61,26 @@ class Parts:
             if path.is_file()
         ]
         mark = _mark(as_json(facts, sort_keys=True).encode(), *taken)
+        self.model = model
         self.folder = cache() / "parts" / f"{Path(name).stem}-{mark}"
         prepare(self.folder / "part", "HSEM_CACHE")
 
-    def tensors(self, key: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def tensors(
+        self, key: str, make: Callable[..., Mapping[str, Tensor]], *args: Any
+    ) -> dict[str, Tensor]:
         """The tensors of a part: read if they are there, else made and written."""
         path = self.folder / f"{key.replace('/', '-')}.safetensors"
         if path.is_file():
             with refusing(path, "a part of a computation", "delete it, and start again", OSError):
                 return read_tensors(path)[0]
-        found = dict(make())
+        found = dict(make(*args))
         make_folder(self.folder)  # again: another run may have cleared it meanwhile
         save_tensors(path, {k: v.cpu().clone().contiguous() for k, v in found.items()}, {})
         return found
 
-    def __call__(self, key: str, make: Callable[[], Tensor]) -> Tensor:
+    def __call__(self, key: str, make: Callable[..., Tensor], *args: Any) -> Tensor:
         """The same for one tensor."""
-        return self.tensors(key, lambda: {"value": make()})["value"]
+        return self.tensors(key, lambda: {"value": make(*args)})["value"]
 
     def over(
         self, key: str, rows: Sequence[int], make: Callable[[Sequence[int]], Mapping[str, Tensor]],
@@ -82,14 +88,24 @@ class Parts:
     ) -> dict[str, Tensor]:  # fmt: skip
         """Tensors over `rows`, such as seeds, made and kept `size` rows at a time."""
         chunks = [rows[k : k + size] for k in range(0, len(rows), size)]
-        found = [
-            self.tensors(f"{key}/{k}", lambda chunk=chunk: make(chunk))  # type: ignore[misc]
-            for k, chunk in enumerate(chunks)
-        ]
+        found = [self.tensors(f"{key}/{k}", make, chunk) for k, chunk in enumerate(chunks)]
         return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+
+    def finish(
+        self, recipe: str, args: Namespace, tensors: Mapping[str, Tensor], **facts: Any
+    ) -> Path:
+        """Write the result, with the command that makes it again, and let the parts go."""
+        path = results.save(args.output, self.model, tensors, command=said(recipe, args), **facts)
+        self.clear()
+        return path
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def drawn(model: HSpaceUNet, seeds: Sequence[int] | None = None, **how: Any) -> Tensor:
+    """The pictures of a run alone, as `sample` draws them, without a bar."""
+    return sample(model, seeds, record=(), progress=False, **how).images
 
 
 def crowd(

@@ -13,29 +13,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 import hsem
-from hsem import results
 from hsem.directions.direction import provenance_of
 from hsem.evaluation.manifold import off_manifold
 
 from . import command
-from .command import run
-from .parts import FLOAT, WHOLE, Parts
+from .parts import FLOAT, WHOLE, Parts, drawn
 from .reference import Judge, judges_of, pictures_of
 
 ETA, K, TRACKS = 1.0, 6, 4
 SCALES = (-16.0, -8.0, -4.0, -2.0, 2.0, 4.0, 8.0, 16.0)  # standard deviations
 TWO = [SCALES.index(-2.0), SCALES.index(2.0)]
 FIRST_NEW = 1_000_000  # seed of the first sample that no PCA has seen
-VARIANTS: dict[str, dict[str, Any]] = {"principal": {}}
 SMALL = {"n": 64, "m": 4, "batch_size": 8}
-EXACT = False
 
 
 class Several(hsem.HSpacePCA):
@@ -96,10 +91,7 @@ class Measure:
         self.plain = self.images(None)
 
     def images(self, edit: hsem.Edit | None) -> Tensor:
-        run = hsem.sample(
-            self.model, self.seeds, steps=self.steps, eta=ETA, edit=edit, record=(), progress=False
-        )
-        return run.images.clamp(-1, 1)
+        return drawn(self.model, self.seeds, steps=self.steps, eta=ETA, edit=edit).clamp(-1, 1)
 
     def __call__(self, images: Tensor) -> Tensor:
         """(m, attributes + 2): the last two are the off-manifold score and the RMS change."""
@@ -113,13 +105,11 @@ class Measure:
     ) -> Tensor:  # fmt: skip
         """(directions, scales, m, attributes + 2)"""
         pairs = [(d, s) for d in range(len(directions)) for s in scales]
-        rows = [
-            parts(
-                f"{name}/{d}/{s:g}",
-                lambda d=d, s=s: self(self.images(hsem.add(directions[d], s))),  # type: ignore[misc]
-            )
-            for d, s in tqdm(pairs, unit="edit")
-        ]
+
+        def row(d: int, s: float) -> Tensor:
+            return self(self.images(hsem.add(directions[d], s)))
+
+        rows = [parts(f"{name}/{d}/{s:g}", row, d, s) for d, s in tqdm(pairs, unit="edit")]
         return torch.stack(rows).reshape(len(directions), len(scales), *rows[0].shape)
 
 
@@ -144,12 +134,10 @@ def stability(pca: Several, n: int) -> dict[str, Tensor]:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=1000, help="samples to learn from")
-    parser.add_argument("--m", type=int, default=16, help="samples to measure edits on")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--batch-size", type=int, default=25)
-    return parser
+    return command.parser(
+        __doc__, n=(1000, "samples to learn from"), m=(16, "samples to measure edits on"),
+        steps=(20, ""), batch_size=(25, ""),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -180,6 +168,13 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     by_joint = measure.table(parts, "joint", joint, few)
     by_unaligned = measure.table(parts, "unaligned", unaligned, few)
 
+    plain, spread = measure(measure.plain), judges[1].spread
+
+    def moved(effect: Tensor) -> Tensor:
+        """(tracks,): RMS change of the attributes in sd, mean over scales and people."""
+        shift = (effect - plain.to(effect))[..., : len(spread)] / spread.to(effect)
+        return shift.square().mean(dim=-1).sqrt().mean(dim=(1, 2))
+
     steps = torch.arange(options.steps, **WHOLE)
     scores = pca.scores_[:, tracks.order, steps[:, None]] * tracks.sign  # (n, T, k')
     scores = scores[:, :, :K]
@@ -197,27 +192,23 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         "sign": tracks.sign[:, :K],
         "similarity": tracks.similarity[:, :K],
         "scales": torch.tensor(SCALES, **FLOAT),
-        "plain": measure(measure.plain),
+        "plain": plain,
         "effect/pca": by_pca,
         "effect/random": by_noise,
         "effect/joint": by_joint,
         "effect/unaligned": by_unaligned,
         **stability(pca, options.n),
     }
-    torn = [int((tracks.order[:, j] != tracks.order[0, j]).sum()) for j in range(TRACKS)]
-    worst = max(range(TRACKS), key=lambda j: torn[j])
+    worst = int((moved(by_pca[:, TWO]) - moved(by_unaligned)).argmax())  # gluing gains most
     directions = {f"pca/{j}": d for j, d in enumerate(aligned)}
     directions |= {f"random/{j}": d for j, d in enumerate(noise[:2])}
     directions[f"unaligned/{worst}"] = unaligned[worst]
-    path = results.save(
-        options.output, model, tensors, directions=directions,
+    return parts.finish(
+        "principal", options, tensors, directions=directions,
         n=options.n, m=options.m, steps=options.steps, eta=ETA, first_new_seed=FIRST_NEW,
         columns=[*judge.names, "off-manifold", "rms"], measured_by="the second judge",
-        command=command.said("principal", options),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

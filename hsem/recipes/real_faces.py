@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +23,7 @@ from hsem.directions.direction import Direction, provenance_of
 from hsem.judges.scorers import scores_of
 
 from . import command
-from .command import run
-from .parts import WHOLE, Parts
+from .parts import WHOLE, Parts, drawn
 from .reference import judges_of, pictures_of
 
 EXPRESSIONS = ("happiness", "sadness", "anger", "fear", "disgust", "surprise")
@@ -33,19 +31,17 @@ SETTINGS = ((10, 0), (10, 3), (10, 10), (20, 0), (20, 3), (20, 10), (50, 0), (50
 STEPS, ROUNDS = 20, 10  # of the edits and of what is compared with its own noise
 EDITS, STRENGTH = ("yaw", "smile", "glasses", "age"), 1.5
 FIRST = 4_000_000  # seed of the first generated picture that is inverted
-VARIANTS: dict[str, dict[str, Any]] = {"real_faces": {}}
 SMALL = {"faces": 2, "people": 6, "rounds": 1}
 EXACT = True  # it inverts
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--faces", type=int, default=16, help="held-out portraits to invert")
-    parser.add_argument("--people", type=int, default=100, help="of the hundred who make faces")
-    parser.add_argument("--rounds", type=int, default=10, help="of refinement, for the expressions")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
-    parser.add_argument("--directions", default="named", help="stored results to edit with")
-    return parser
+    return command.parser(
+        __doc__, faces=(16, "held-out portraits to invert"),
+        people=(100, "of the hundred who make faces"),
+        rounds=(10, "of refinement, for the expressions"), steps=(STEPS, "of the sampler"),
+        directions=("named", "stored results to edit with"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -60,7 +56,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     faces = pictures_of(model).images[: args.faces]
     parts = Parts(args.output, model, **vars(args))
     errors = [
-        parts(f"errors/{steps}-{rounds}", lambda s=steps, r=rounds: error_of(model, faces, s, r))  # type: ignore[misc]
+        parts(f"errors/{steps}-{rounds}", error_of, model, faces, steps, rounds)
         for steps, rounds in tqdm(SETTINGS, unit="setting")
     ]
     tensors = {"settings": torch.tensor(SETTINGS, **WHOLE), "errors": torch.stack(errors)}
@@ -68,24 +64,18 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     tensors |= parts.tensors("edited", lambda: edited(model, faces, known, args.steps))
     tensors |= parts.tensors("noise", lambda: noises(model, args.faces, args.steps))
     directions = expression_directions(parts, model, args.people, args.rounds, args.steps)
-    path = results.save(
-        args.output, model, tensors,
+    return parts.finish(
+        "real_faces", args, tensors,
         directions=directions, steps=args.steps, eta=0.0, faces=args.faces, people=args.people,
         rounds=args.rounds, edits=list(EDITS), strength=STRENGTH, first_seed=FIRST,
         measured_by="the second judge",
-        command=command.said("real_faces", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 def error_of(model: hsem.HSpaceUNet, faces: Tensor, steps: int, rounds: int) -> Tensor:
     """RMS distance (n,) of portraits to what their inversions lead back to."""
     found = hsem.invert(model, faces, steps=steps, fixed_point=rounds, progress=False)
-    back = hsem.sample(
-        model, x_T=found.x_T, schedule=found.schedule, eta=0.0, record=(), progress=False
-    )
-    return rms(back.images - faces)
+    return rms(drawn(model, x_T=found.x_T, schedule=found.schedule, eta=0.0) - faces)
 
 
 def edited(
@@ -99,7 +89,9 @@ def edited(
     moves["random"] = hsem.random_like(longest, torch.Generator().manual_seed(0))
     edits = {"plain": None, **{name: hsem.add(v, STRENGTH) for name, v in moves.items()}}
     return {
-        f"edited/{name}": scores_of(judge, drawn_from(model, found.x_T, steps, edit))
+        f"edited/{name}": scores_of(
+            judge, drawn(model, x_T=found.x_T, steps=steps, eta=0.0, edit=edit)
+        )
         for name, edit in edits.items()
     }
 
@@ -111,20 +103,13 @@ def noises(model: hsem.HSpaceUNet, n: int, steps: int) -> dict[str, Tensor]:
     made of. "noise/pictures" is the same from what the found noise leads to, to the pictures.
     """
     x_T = draw_noise(model, range(FIRST, FIRST + n), 0)[0]
-    images = drawn_from(model, x_T, steps).clamp(-1, 1)
+    images = drawn(model, x_T=x_T, steps=steps, eta=0.0).clamp(-1, 1)
     found = hsem.invert(model, images, steps=steps, fixed_point=ROUNDS).x_T
-    back = drawn_from(model, found, steps)
+    back = drawn(model, x_T=found, steps=steps, eta=0.0)
     return {
         "noise": torch.stack([rms(x - x_T.to(x)) for x in found]),
         "noise/pictures": torch.stack([rms(x - images.to(x)) for x in back]),
     }
-
-
-def drawn_from(
-    model: hsem.HSpaceUNet, x_T: Tensor, steps: int, edit: hsem.Edit | None = None
-) -> Tensor:
-    """The pictures of noises, at eta = 0."""
-    return hsem.sample(model, x_T=x_T, steps=steps, eta=0.0, edit=edit, record=()).images
 
 
 def expression_directions(
@@ -161,4 +146,4 @@ def expression_directions(
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -12,6 +12,7 @@ few samples of the model itself, read by that judge: nobody knows the truth abou
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 from torch import Tensor
@@ -22,6 +23,7 @@ from ..judges import classifier, photographs
 from ..judges.classifier import PortraitClassifier
 from ..judges.photographs import PhotographJudge
 from ..network.unet import HSpaceUNet
+from ..results import Results
 from ..unsupervised import masks
 from .parts import Parts
 
@@ -88,6 +90,11 @@ def region_of(model: HSpaceUNet, name: str, kind: Kind | None = None) -> Tensor:
     if (kind or kind_of(model)) == "portraits":
         return masks.region(name)
     return masks.aligned_region(name, model)
+
+
+def strength_of(principal: Results) -> float:
+    """Two standard deviations along the first principal component, at the median step."""
+    return 2 * median(principal.directions["pca/0"].step_norms().tolist())
 
 
 def own_samples(model: HSpaceUNet) -> Tensor:

@@ -15,12 +15,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 import hsem
 from hsem import results
@@ -29,9 +26,8 @@ from hsem.unsupervised import masks
 from hsem.unsupervised.focus import Outside
 
 from . import command
-from .command import run
-from .parts import FLOAT, WHOLE, Parts
-from .reference import Judge, judges_of, kind_of, region_of
+from .parts import FLOAT, WHOLE, Parts, drawn
+from .reference import Judge, judges_of, kind_of, region_of, strength_of
 
 WAYS: tuple[tuple[str, Outside], ...] = (("masked", "ignore"), ("focused", "penalise"))
 REGIONS = ("eyes", "mouth", "hair")
@@ -42,7 +38,6 @@ KINDS = [
     *(f"matched {j}" for j in range(3)),
 ]  # fmt: skip
 ENDS = (1.0, -1.0)  # times the norm: which way a direction points is arbitrary
-VARIANTS: dict[str, dict[str, Any]] = {"regions": {}}
 SMALL = {"m": 2}
 EXACT = True  # it takes derivatives
 
@@ -58,10 +53,10 @@ def measures(images: Tensor, plain: Tensor, regions: list[Tensor], judge: Judge)
         torch.tensor([masks.smallest_box(c, x).area for c in change], **FLOAT) for x in (0.9, 0.5)
     )
     rms = change.square().mean(dim=(1, 2, 3)).sqrt()
-    inside = torch.stack([masks.share_inside(change, m).float() for m in regions], dim=1)
+    inside = [masks.share_inside(change, m).float() for m in regions]
     shift = (judge(images.clamp(-1, 1)) - judge(plain.clamp(-1, 1))) / judge.spread
     moved = shift.square().mean(dim=1).sqrt()
-    return torch.cat([torch.stack([box, half, rms, moved], dim=1), inside, shift], dim=1)
+    return torch.cat([torch.stack([box, half, rms, moved, *inside], dim=1), shift], dim=1)
 
 
 def shapes(images: Tensor, judge: geometry.PortraitGeometry) -> tuple[Tensor, Tensor]:
@@ -71,13 +66,12 @@ def shapes(images: Tensor, judge: geometry.PortraitGeometry) -> tuple[Tensor, Te
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--m", type=int, default=32, help="images")
-    parser.add_argument("--step", type=int, help="step index where the Jacobian is taken")
-    parser.add_argument("--rank", type=int, default=8, help="of the null space outside the mask")
-    parser.add_argument("--principal", default="principal", help="results of that recipe")
-    parser.add_argument("--directions", default="named", help="results with that of glasses")
-    return parser
+    return command.parser(
+        __doc__, m=(32, "images"), step=(int, "step index where the Jacobian is taken"),
+        rank=(8, "of the null space outside the mask"),
+        principal=("principal", "results of that recipe"),
+        directions=("named", "results with that of glasses"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -92,16 +86,16 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     principal = results.load_or_make(options.principal, model)
     steps, eta = principal.provenance["steps"], principal.provenance["eta"]
     step = options.step if options.step is not None else round(0.4 * steps)
-    gamma = 2 * median(principal.directions["pca/0"].step_norms().tolist())
+    gamma = strength_of(principal)
     regions = [region_of(model, name) for name in REGIONS]
-    common = {"steps": steps, "eta": eta, "progress": False}
+    common = {"steps": steps, "eta": eta}
     grid = model.schedule(steps)
     glasses = results.load_or_make(options.directions, model).directions["glasses"].resampled(grid)
     shaper = geometry.load(device=model.device) if kind_of(model) == "portraits" else None
 
     def of_image(seed: int) -> dict[str, Tensor]:
         """Everything about one image, as rows of the tables below."""
-        samples = hsem.sample(model, [seed], record=("h",), **common)
+        samples = hsem.sample(model, [seed], progress=False, **common)
         own = hsem.image_directions(model, samples, step=step, k=3)
         edits = {f"jacobian {j}": own[j] for j in range(3)}
         found_inside, products = [], []
@@ -124,19 +118,13 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             edits[f"cleared {how}"] = rest.rescaled_like(like)
         assert list(edits) == KINDS[: len(edits)]
         stack = torch.stack([v.delta_h for v in edits.values()])  # one edit per sample of a batch
-        ends = [
-            hsem.sample(
-                model, [seed] * len(stack), edit=hsem.add(stack, gamma * end), record=(), **common
-            ).images
-            for end in ENDS
-        ]
+        same = [seed] * len(stack)
+        ends = [drawn(model, same, edit=hsem.add(stack, gamma * end), **common) for end in ENDS]
         # Equal norm is not equal effect: once more, as strong as the principal ones turned out.
         strength = (ends[0] - samples.images).square().mean(dim=(1, 2, 3)).sqrt()
         target = strength[[i for i, name in enumerate(edits) if name.startswith("pca")]].mean()
-        matched = hsem.sample(
-            model, [seed] * 3, edit=hsem.add(stack[:3], gamma * target / strength[:3]),
-            record=(), **common,
-        ).images  # fmt: skip
+        alike = hsem.add(stack[:3], gamma * target / strength[:3])
+        matched = drawn(model, [seed] * 3, edit=alike, **common)
         plus, minus = (
             measures(x, samples.images.expand_as(x), regions, judge)
             for x in (torch.cat([ends[0], matched]), ends[1])
@@ -162,13 +150,9 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         options.output, model, **vars(options), directions_of=principal.provenance["date"]
     )
     seeds = range(FIRST, FIRST + options.m)
-    rows = [
-        parts.tensors(f"image/{k}", lambda seed=seed: of_image(seed))  # type: ignore[misc]
-        for k, seed in enumerate(tqdm(seeds, unit="image"))
-    ]
-    tables = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
-    path = results.save(
-        options.output, model,
+    tables = parts.over("image", seeds, lambda which: of_image(which[0]), size=1)
+    return parts.finish(
+        "regions", options,
         # measures: (m, kinds, 4 + regions + attributes); measures_minus the same for -gamma, of all
         # kinds but the matched ones: a mouth may open on one side only. geometry: (m, kinds but the
         # matched, ENDS, 6), pixels more than unedited, whose own are plain_geometry;
@@ -179,11 +163,8 @@ def fill(options: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         shape_spread=shaper.spread.tolist() if shaper else [],
         m=options.m, step=step, gamma=gamma, steps=steps, eta=eta, first_seed=FIRST,
         rank=options.rank, measured_by="the second judge",
-        command=command.said("regions", options),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -13,7 +13,6 @@ import argparse
 from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,23 +23,19 @@ from hsem import results
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 
 from . import command
-from .command import run
 from .parts import FLOAT, WHOLE, Parts
 from .reference import judges_of
 
 EDITS = ("smile", "yaw", "age", "glasses")  # in the order of the paper's figure
 FIRST = FIRST_SEED + 20_000  # people that no other chapter looks at
-VARIANTS: dict[str, dict[str, Any]] = {"sequence": {}}
 SMALL = {"people": 6}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--people", type=int, default=64, help="new samples behind each mean")
-    parser.add_argument("--strength", type=float, default=1.6, help="gamma of each edit")
-    parser.add_argument("--directions", default="named", help="stored results to take them from")
-    return parser
+    return command.parser(
+        __doc__, people=(64, "new samples behind each mean"), strength=(1.6, "gamma of each edit"),
+        directions=("named", "stored results to take them from"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -65,19 +60,14 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         edit = hsem.add(sum(chosen[1:], chosen[0]), args.strength) if chosen else None
         return edited_scores(model, judge, people, grid, edit, eta=named.provenance["eta"]).cpu()
 
-    found = [
-        parts(f"set/{k}", lambda row=row: scores(row))  # type: ignore[misc]
-        for k, row in enumerate(tqdm(sets, unit="set"))
-    ]
-    path = results.save(
-        args.output, model,
+    found = [parts(f"set/{k}", scores, row) for k, row in enumerate(tqdm(sets, unit="set"))]
+    return parts.finish(
+        "sequence", args,
         {"sets": sets, "scores": torch.stack(found).to(**FLOAT)},  # (sets, people, attributes)
         edits=edits, attributes=list(judge.names), strength=args.strength, people=args.people,
         first_seed=FIRST, eta=named.provenance["eta"], steps=named.provenance["steps"],
-        measured_by="the second judge", command=command.said("sequence", args),
+        measured_by="the second judge",
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 def jumps(value: Mapping[frozenset[int], Tensor], k: int) -> tuple[list[tuple[int, ...]], Tensor]:
@@ -106,4 +96,4 @@ def jumps(value: Mapping[frozenset[int], Tensor], k: int) -> tuple[list[tuple[in
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

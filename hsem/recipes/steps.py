@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,14 +25,13 @@ from hsem.diffusion.schedule import Schedule
 from hsem.evaluation.effects import FIRST_SEED
 from hsem.judges import geometry
 from hsem.judges.scorers import scores_of
-from hsem.unsupervised import masks
 
 from . import command
-from .asyrp import OWN, exactly, rms
-from .command import run
+from .asyrp import OWN, rms
 from .expressions import all_of, split
-from .parts import FLOAT, Parts
-from .reference import judges_of, kind_of
+from .parts import FLOAT, Parts, drawn
+from .reference import judges_of, kind_of, strength_of
+from .regions import measures
 
 NAMES = ("yaw", "age", "glasses", "smile")
 EDITS = ("none", "yaw", "smile", "random")  # under each schedule of eta
@@ -42,9 +39,7 @@ WINDOWS = 5
 K = 3
 FIRST = FIRST_SEED + 60_000
 STEPS, ETA = 20, 1.0
-VARIANTS: dict[str, dict[str, Any]] = {"steps": {}}
 SMALL = {"people": 8, "images": 2}
-EXACT = False  # directions of an image are found in float32 all the same
 
 
 def windows(steps: int = STEPS) -> list[range]:
@@ -66,12 +61,12 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--people", type=int, default=64, help="new samples for each direction")
-    parser.add_argument("--images", type=int, default=12, help="images with their own directions")
-    parser.add_argument("--directions", default="named", help="stored results to take")
-    parser.add_argument("--principal", default="principal", help="results whose strength is taken")
-    return parser
+    return command.parser(
+        __doc__, people=(64, "new samples for each direction"),
+        images=(12, "images with their own directions"),
+        directions=("named", "stored results to take"),
+        principal=("principal", "results whose strength is taken"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -117,35 +112,30 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             found[name] = torch.stack([*images, replay.edited(edit)], dim=1)
         return found
 
-    drawn = parts.over("windows", people, in_windows, 16)
-    for name, images in drawn.items():
-        judged(f"window/{name}", images, drawn["plain"][:, 0])
+    runs_of = parts.over("windows", people, in_windows, 16)
+    for name, images in runs_of.items():
+        judged(f"window/{name}", images, runs_of["plain"][:, 0])
     tensors["norms"] = torch.stack([v.step_norms().float() for v in directions.values()])
 
     for label, eta in etas().items():
 
         def with_noise(which: Sequence[int], eta: list[float] = eta) -> dict[str, Tensor]:
             edits = [None if e == "none" else hsem.add(directions[e]) for e in EDITS]
-            found = [
-                hsem.sample(
-                    model, which, schedule=grid, eta=eta, edit=edit, record=(), progress=False
-                ).images
-                for edit in edits
-            ]
+            found = [drawn(model, which, schedule=grid, eta=eta, edit=edit) for edit in edits]
             return {"images": torch.stack(found, dim=1)}
 
         images = parts.over(f"eta {label}", people, with_noise, 16)["images"]
         judged(f"eta/{label}", images, images[:, 0])
 
     principal = results.load_or_make(args.principal, model)
-    gamma = 2 * median(principal.directions["pca/0"].step_norms().tolist())
+    gamma = strength_of(principal)
     at = [window[len(window) // 2] for window in windows()]
 
     def of_image(seed: int) -> dict[str, Tensor]:
         """Directions found at each of `at`, and what the first of each does where it is used."""
-        with exactly(model) as exact:
-            start = hsem.sample(exact, [seed], schedule=grid, eta=ETA, progress=False)
-            spectrum = hsem.image_spectrum(exact, start, steps=at, k=K, progress=False)
+        with results.in_dtype(model, torch.float32):
+            start = hsem.sample(model, [seed], schedule=grid, eta=ETA, progress=False)
+            spectrum = hsem.image_spectrum(model, start, steps=at, k=K, progress=False)
         v = torch.stack([found.v for found in spectrum])  # (windows, K, C, h, w)
         random = torch.randn(v.shape[2:], generator=torch.Generator().manual_seed(seed), **FLOAT)
         rows = torch.cat([v[:, 0], random[None] / random.norm()])
@@ -157,14 +147,10 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         uses = [replay.edited(hsem.only_at(edit, w), first=w[0]) for w in windows()]
         images = torch.stack([*uses, replay.edited(edit)], dim=1)  # (2 * rows, uses, ...)
         flat = images.flatten(0, 1)
-        change = flat - plain
-        score = scores_of(judge, torch.cat([plain, flat]).clamp(-1, 1))
-        moved = ((score[1:] - score[:1]) / judge.spread.to(score)).square().mean(dim=1).sqrt()
-        box = torch.tensor([masks.smallest_box(c, 0.9).area for c in change], **FLOAT)
-        measures = torch.stack([rms(flat, plain), moved.float(), box], dim=1)
+        box, _, far, moved = measures(flat, plain.expand_as(flat), [], judge)[:, :4].unbind(1)
         shape = (2, len(rows), len(windows()) + 1)
         return {
-            "found/measures": measures.unflatten(0, shape)[None],
+            "found/measures": torch.stack([far, moved, box], dim=1).unflatten(0, shape)[None],
             "found/v": v.flatten(2)[None],
             "found/values": torch.stack([found.s.float() for found in spectrum])[None],
         }
@@ -184,18 +170,16 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     ])  # fmt: skip
     angles = [[hsem.largest_principal_angle(x[a], x[b]) for a, b in pairs] for x in v]
     tensors["found/angle"] = torch.tensor(angles, **FLOAT).view(-1, WINDOWS, WINDOWS)
-    path = results.save(
-        args.output, model, tensors, names=list(directions), edits=list(EDITS),
+    return parts.finish(
+        "steps", args, tensors, names=list(directions), edits=list(EDITS),
         schedules=list(etas()), windows=[[w[0], w[-1]] for w in windows()], found_at=at, k=K,
         rows=[*map(str, at), "random"], columns=list(judge.names),
         lengths=list(shapes.names) if shapes else [], measures=["rms", "moved", "box"],
         people=args.people, first_seed=FIRST, images=args.images, first_image=OWN, gamma=gamma,
         steps=STEPS, eta=ETA, scale=1.0, measured_by="the second judge",
-        directions_of=args.directions, command=command.said("steps", args),
+        directions_of=args.directions,
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

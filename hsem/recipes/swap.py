@@ -30,8 +30,7 @@ import hsem
 from hsem import results
 
 from . import command
-from .command import run
-from .parts import FLOAT, WHOLE, Parts
+from .parts import FLOAT, WHOLE, Parts, drawn
 from .reference import Judge, judges_of
 
 STEPS, ETA, SECOND = 20, 0.0, 500_000  # SECOND: seed of the first S2
@@ -40,9 +39,7 @@ MEASURED_BY = "the second judge"
 TWIN = "portraits-64-obeys"
 MORE = ("stranger", "quarters", "pictures")
 PACKAGED = ("ordinary", "obeys")  # labels of those whose h is swapped by quarters
-VARIANTS: dict[str, dict[str, Any]] = {"swap": {}}
 SMALL = {"n": 12}
-EXACT = False
 
 
 def shuffled_channels(h_seq: Tensor, seed: int) -> Tensor:
@@ -54,9 +51,7 @@ def shuffled_channels(h_seq: Tensor, seed: int) -> Tensor:
 def like_in_norm(h_seq: Tensor, seed: int) -> Tensor:
     """Gaussian noise with the norm of each h."""
     noise = torch.randn(h_seq.shape, generator=torch.Generator().manual_seed(seed), **FLOAT)
-    axes = (2, 3, 4)
-    norm = torch.linalg.vector_norm
-    return noise * norm(h_seq, dim=axes, keepdim=True) / norm(noise, dim=axes, keepdim=True)
+    return to_norm_of(noise, h_seq)
 
 
 def to_norm_of(h_seq: Tensor, like: Tensor) -> Tensor:
@@ -83,12 +78,7 @@ def swaps(model: hsem.HSpaceUNet, judge: Judge, n: int) -> Tensor:
         (one, like_in_norm(s2.h_seq, 0)),
     )
     images = [s1.images, s2.images]
-    for seeds, h_seq in edits:
-        images.append(
-            hsem.sample(
-                model, seeds=seeds, edit=hsem.swap(h_seq), record=(), steps=STEPS, eta=ETA
-            ).images
-        )
+    images += [drawn(model, who, edit=hsem.swap(h), steps=STEPS, eta=ETA) for who, h in edits]
     return torch.stack([judge(x.clamp(-1, 1)) / judge.spread for x in images])
 
 
@@ -106,17 +96,16 @@ def more(model: hsem.HSpaceUNet, judge: Judge, n: int, timed: int = TIMED) -> di
     h2 = s2.h_seq
     assert h2 is not None
 
-    def drawn(seeds: range, edit: hsem.Edit | None = None) -> Tensor:
-        run = hsem.sample(model, seeds=seeds, edit=edit, record=(), **common)
-        return run.images.clamp(-1, 1)
+    def shows(seeds: range, edit: hsem.Edit | None = None) -> Tensor:
+        return drawn(model, seeds, edit=edit, steps=STEPS, eta=ETA).clamp(-1, 1)
 
     strange = to_norm_of(h2.roll(-1, 0), h2)
-    shown = [drawn(one[:few]), s2.images[:few], drawn(one[:few], hsem.swap(h2[:few]))]
+    shown = [shows(one[:few]), s2.images[:few], shows(one[:few], hsem.swap(h2[:few]))]
     pictures = ((torch.stack(shown).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    found = {"stranger": judge(drawn(one, hsem.swap(strange))) / judge.spread, "pictures": pictures}
+    found = {"stranger": judge(shows(one, hsem.swap(strange))) / judge.spread, "pictures": pictures}
     if m:
         edits = (hsem.only_at(hsem.swap(h2[:m]), quarter(k)) for k in range(QUARTERS))
-        found["quarters"] = torch.stack([judge(drawn(one[:m], e)) / judge.spread for e in edits])
+        found["quarters"] = torch.stack([judge(shows(one[:m], e)) / judge.spread for e in edits])
     return found
 
 
@@ -135,10 +124,7 @@ def stored(output: str, n: int) -> dict[str, dict[str, Any]]:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=100, help="pairs")
-    parser.add_argument("--also", nargs="*", default=[], help="LABEL=FOLDER of more models")
-    return parser
+    return command.parser(__doc__, n=(100, "pairs"), also=([], "LABEL=FOLDER of more models"))
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -180,4 +166,4 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

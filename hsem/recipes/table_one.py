@@ -21,7 +21,6 @@ from hsem import results
 from hsem.evaluation.effects import FIRST_SEED, TableOne
 
 from . import command
-from .command import run
 from .reference import judges_of
 
 ATTRIBUTES = ("smile", "glasses", "age", "gender", "hat")
@@ -33,18 +32,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "table_one-double": {"scale": 2.0, "n": 10},
 }
 SMALL = {"n": 4, "repeats": 2}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--n", type=int, default=100, help="samples in a repeat")
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--scale", type=float, default=1.0, help="strength of all the edits")
-    parser.add_argument("--per-step", action="store_true", help="project at each step by itself")
-    parser.add_argument("--keep-norm", action="store_true", help="stretch the disentangled ones")
-    parser.add_argument("--directions", default="named", help="stored results to take them from")
-    return parser
+    return command.parser(
+        __doc__, n=(100, "samples in a repeat"), repeats=(10, ""),
+        scale=(1.0, "strength of all the edits"),
+        per_step=(False, "project at each step by itself"),
+        keep_norm=(False, "stretch the disentangled ones"),
+        directions=("named", "stored results to take them from"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -109,4 +106,4 @@ def joined(tensors: dict[str, Tensor], table: TableOne, r: int) -> dict[str, Ten
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -26,9 +25,8 @@ from hsem import results
 from hsem.judges import geometry
 
 from . import command
-from .command import run
 from .parts import Parts
-from .reference import judges_of, kind_of, region_of
+from .reference import judges_of, kind_of, region_of, strength_of
 from .regions import FIRST, WAYS, shapes
 from .sheets import packed
 
@@ -38,18 +36,16 @@ LENT = [k for k, kind in enumerate(KINDS) if not kind.startswith("masked")]
 STRANGERS = 2_100_000  # seed of the first
 SCALES = (-1.0, -0.5, 0.0, 0.5, 1.0)  # of the pictures, times the norm of regions.py
 ENDS = (SCALES.index(-0.5), SCALES.index(0.5))  # where changes are measured
-VARIANTS: dict[str, dict[str, Any]] = {"transfer": {}}
 SMALL = {"owners": 2, "people": 3}
 EXACT = True  # it takes derivatives
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--owners", type=int, default=8, help="images with directions of their own")
-    parser.add_argument("--people", type=int, default=16, help="strangers they are lent to")
-    parser.add_argument("--rank", type=int, default=8, help="of the null space outside the mask")
-    parser.add_argument("--principal", default="principal", help="results of that recipe")
-    return parser
+    return command.parser(
+        __doc__, owners=(8, "images with directions of their own"),
+        people=(16, "strangers they are lent to"), rank=(8, "of the null space outside the mask"),
+        principal=("principal", "results of that recipe"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -64,7 +60,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     shaper = geometry.load(device=model.device) if kind_of(model) == "portraits" else None
     principal = results.load_or_make(args.principal, model)
     steps, eta = principal.provenance["steps"], principal.provenance["eta"]
-    far = 2 * median(principal.directions["pca/0"].step_norms().tolist())
+    far = strength_of(principal)
     step, grid = round(0.4 * steps), model.schedule(steps)
     common: dict[str, Any] = {"steps": steps, "eta": eta, "progress": False}
     parts = Parts(args.output, model, **vars(args), directions_of=principal.provenance["date"])
@@ -111,12 +107,10 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     plain = parts("plain", lambda: read(hsem.sample(model, people, record=(), **common).images)).to(
         model.device
     )
-    rows = [
-        parts.tensors(f"owner/{k}", lambda seed=seed: of_owner(seed))  # type: ignore[misc]
-        for k, seed in enumerate(tqdm(range(FIRST, FIRST + args.owners), unit="owner"))
-    ]
-    path = results.save(
-        args.output, model,
+    seeds = enumerate(tqdm(range(FIRST, FIRST + args.owners), unit="owner"))
+    rows = [parts.tensors(f"owner/{k}", of_owner, seed) for k, seed in seeds]
+    return parts.finish(
+        "transfer", args,
         # owners: (owners, kinds, ends, columns), strangers: (owners, lent, ends, people, columns):
         # what was added to the unedited, which are plain_owners and plain. sheet/k: pictures of
         # owner k, (kinds, SCALES).
@@ -130,11 +124,8 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         gamma=far / 2, scales=list(SCALES), far=far, steps=steps, eta=eta,
         first_seed=FIRST, first_stranger=STRANGERS,
         measured_by="the second judge, and geometry in pixels",
-        command=command.said("transfer", args),
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

@@ -11,11 +11,10 @@ projected out instead. About 25,000 runs of the network. Needs the directions of
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 import hsem
@@ -23,23 +22,20 @@ from hsem import results
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 
 from . import command
-from .command import run
 from .parts import Parts
 from .reference import judges_of
 from .table_one import ATTRIBUTES
 
 FIRST = FIRST_SEED + 50_000  # people that no other chapter looks at
 LEAST = 0.25  # of the cosine, to call two directions entangled
-VARIANTS: dict[str, dict[str, Any]] = {"untangling": {}}
 SMALL = {"people": 4}
-EXACT = False
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = command.parser(__doc__)
-    parser.add_argument("--people", type=int, default=64, help="new samples, with every edit")
-    parser.add_argument("--directions", default="named", help="stored results to take them from")
-    return parser
+    return command.parser(
+        __doc__, people=(64, "new samples, with every edit"),
+        directions=("named", "stored results to take them from"),
+    )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -77,25 +73,18 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     eta, grid = named.provenance["eta"], directions[ATTRIBUTES[0]].timesteps
     people = range(FIRST, FIRST + args.people)
 
-    def scores(v: hsem.Direction | None) -> Tensor:
-        edit = None if v is None else hsem.add(v)
-        return edited_scores(model, judge, people, grid, edit, eta=eta)
-
-    tensors = {"plain": parts("plain", lambda: scores(None))}
-    found = [
-        parts(f"edit/{k}", lambda v=v: scores(v))  # type: ignore[misc]
-        for k, v in enumerate(tqdm(edits.values(), unit="edit"))
-    ]
+    scores = partial(edited_scores, model, judge, people, grid, eta=eta)
+    tensors = {"plain": parts("plain", scores, None)}
+    moves = enumerate(tqdm(edits.values(), unit="edit"))
+    found = [parts(f"edit/{k}", scores, hsem.add(v)) for k, v in moves]
     tensors["scores"] = torch.stack(found)  # (edits, people, attributes)
-    path = results.save(
-        args.output, model, tensors, edits=list(edits), columns=list(judge.names),
+    return parts.finish(
+        "untangling", args, tensors, edits=list(edits), columns=list(judge.names),
         people=args.people, first_seed=FIRST, least=LEAST, eta=eta,
         steps=named.provenance["steps"], directions_of=named.provenance["date"],
-        measured_by="the second judge", command=command.said("untangling", args),
+        measured_by="the second judge",
     )  # fmt: skip
-    parts.clear()
-    return path
 
 
 if __name__ == "__main__":
-    run(__name__)
+    command.run(__name__)

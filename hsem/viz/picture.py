@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..files import replacing
 from ..numerals import numeral, signs
+from ..reading import on_white
 from .fonts import broken, height_of, warn_of_missing, width_of, write
 
 # Grey that can be read on white and, in the dark theme, on black (contrast 4.5 and 4.6; hsem.css
@@ -192,7 +193,7 @@ def _checked_lines(texts: Sequence[str] | None) -> list[str] | None:
 def encode(image: Image.Image, fmt: str, **options: Any) -> str:
     """The image file as base64 text. WebP keeps transparency, JPEG gets a white ground."""
     if fmt == "JPEG":
-        image = flattened(image)
+        image = on_white(image)
         # not optimize=True: it needs the whole file in one buffer, which noise outgrows
         options = {"quality": 88, "subsampling": 0} | options
     elif fmt == "WEBP":
@@ -202,15 +203,6 @@ def encode(image: Image.Image, fmt: str, **options: Any) -> str:
     buffer = io.BytesIO()
     image.save(buffer, fmt, **options)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def flattened(image: Image.Image) -> Image.Image:
-    """The image on white."""
-    if image.mode != "RGBA":
-        return image.convert("RGB")
-    ground = Image.new("RGB", image.size, "white")
-    ground.paste(image, mask=image.getchannel("A"))
-    return ground
 
 
 def img_tag(
@@ -292,7 +284,7 @@ class Picture:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         # The book, JupyterLab and Colab take the HTML; viewers that strip it take the image.
         kind, fmt = ("image/png", "PNG") if self.lossless else ("image/jpeg", "JPEG")
-        fallback = {kind: encode(flattened(self.image), fmt)}
+        fallback = {kind: encode(on_white(self.image), fmt)}
         more = fallback | numbered("figure", self.name, self.caption)
         return {"text/html": self._repr_html_(), "text/plain": self.alt} | more
 
@@ -306,6 +298,6 @@ class Picture:
             raise ValueError(
                 f"path={str(path)!r} has no ending that names a format, such as .png or .jpg"
             )
-        (flattened(self.image) if opaque else self.image).save(buffer, fmt)
+        (on_white(self.image) if opaque else self.image).save(buffer, fmt)
         with replacing(path) as part:
             part.write_bytes(buffer.getvalue())

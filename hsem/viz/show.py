@@ -21,19 +21,6 @@ from . import anatomy as _anatomy
 from .film import Film, film
 from .picture import CELL, Picture, checked_alt, img_tag, labelled, sheet, tick, ticks, to_uint8
 
-__all__ = [
-    "Film",
-    "Picture",
-    "anatomy",
-    "board",
-    "figure",
-    "grid",
-    "live_slider",
-    "slider",
-    "strip",
-    "to_uint8",
-]
-
 Images = Tensor | np.ndarray
 
 
@@ -76,14 +63,8 @@ def grid(
     array = to_uint8(_batch(images, "images", 4))
     cols = cols or min(len(array), 8)
     scale = _scale(array, scale)
-    texts = {
-        name: None if given is None else ticks(given)
-        for name, given in (
-            ("labels", labels),
-            ("col_labels", col_labels),
-            ("row_labels", row_labels),
-        )
-    }
+    given = {"labels": labels, "col_labels": col_labels, "row_labels": row_labels}
+    texts = {key: None if values is None else ticks(values) for key, values in given.items()}
     # letters need more pixels than a small image has; without them the browser enlarges
     zoom = max(1, round(scale)) if any(t is not None for t in texts.values()) else 1
     shown = int(array.shape[2] * scale)

@@ -64,6 +64,22 @@ def test_tables_of_effects(tables) -> None:
 
 
 @pytest.mark.slow
+def test_the_direction_kept_by_number_is_the_one_that_gluing_changes_most(model, tables) -> None:
+    stored, _ = tables
+    spread = hsem.judges_of(model)[1].spread.cpu()
+    scales = stored["scales"].tolist()
+    at = [scales.index(-2.0), scales.index(2.0)]
+    glued, by_number = (
+        ((stored[f"effect/{kind}"] - stored["plain"])[..., : len(spread)] / spread)
+        .square().mean(dim=-1).sqrt().mean(dim=-1)
+        for kind in ("pca", "unaligned")
+    )  # (tracks, scales)  # fmt: skip
+    gain = glued[:, at].mean(dim=1) - by_number.mean(dim=1)
+    (kept,) = (int(k.split("/")[1]) for k in stored.directions if k.startswith("unaligned"))
+    assert float(gain.max() - gain[kept]) < 1e-4
+
+
+@pytest.mark.slow
 def test_tables_of_places(tables) -> None:
     _, local = tables
     kinds, columns = local.provenance["kinds"], local.provenance["columns"]

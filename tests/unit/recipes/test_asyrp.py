@@ -69,10 +69,10 @@ def test_derivatives_are_taken_in_float32_and_the_model_is_left_as_it_was() -> N
     from tests.tooling.conftest import small
 
     model = small().to(dtype=torch.bfloat16)
-    with asyrp.exactly(model) as exact:
-        assert exact.dtype == torch.float32
+    with results.in_dtype(model, torch.float32):
+        assert model.dtype == torch.float32
     assert model.dtype == torch.bfloat16
-    with pytest.raises(ValueError), asyrp.exactly(model):
+    with pytest.raises(ValueError), results.in_dtype(model, torch.float32):
         raise ValueError
     assert model.dtype == torch.bfloat16
 

@@ -107,7 +107,7 @@ def test_a_cache_of_somebody_without_a_home(monkeypatch, tmp_path: Path) -> None
     assert results.cache() == tmp_path
     monkeypatch.delenv("HSEM_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    with pytest.raises(RuntimeError):  # control
+    with pytest.raises(OSError, match="HSEM_CACHE"):  # control
         results.cache()
 
 
