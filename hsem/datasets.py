@@ -124,6 +124,8 @@ def _read(
     with refusing(path, "a file of portraits", remedy, OSError):
         images, labels, names, *rest = read_arrays(path, *keys)
         checked("images", images, None, None, None, 3, kinds="u")
+        if images.dtype != np.uint8:
+            raise ValueError(f"images must be uint8, got {images.dtype}; scale them to 0..255")
         n, k = len(images), len(checked("names", names, None, kinds="U"))
         checked("labels", labels, n, k, kinds="fiu")
         for (name, kinds), values in zip(more.items(), rest, strict=True):

@@ -43,10 +43,11 @@ def replacing(path: str | Path, name: str = "path") -> Iterator[Path]:
     The new file has the permissions of the old one, or those that any new file would get. Only a
     process that is killed while it writes leaves something behind, `.NAME.DIGITS.part`.
     """
-    path, part = Path(path), _start(path, name)
-    mode = part.stat().st_mode
+    path = Path(path)
+    part = _start(path, name)
     try:
         try:
+            mode = part.stat().st_mode
             yield part
             part.chmod(mode)  # some libraries write for the owner alone
             with part.open("rb+") as file:
@@ -89,7 +90,9 @@ def save_arrays(path: str | Path, *, packed: bool = False, **arrays: Any) -> Non
         (np.savez_compressed if packed else np.savez)(file, **arrays)
 
 
-def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(
+    path: str | Path, form: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors, by name in order, and metadata of a safetensors file; else an OSError or its own.
 
     The format keeps no order: unsorted, one file would give its names in another order each time.
@@ -101,7 +104,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     content = Path(path).read_bytes()
     tensors = dict(sorted(load(content).items()))
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return tensors, header.get("__metadata__") or {}
+    about = header.get("__metadata__") or {}
+    if form is not None and about.get("format") != form:
+        raise ValueError(f"its header says format={about.get('format')!r}, expected {form!r}")
+    return tensors, about
 
 
 def as_json(value: Any, **how: Any) -> str:
@@ -151,9 +157,11 @@ def _start(path: str | Path, name: str) -> Path:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         if mode is not None:
             part.chmod(mode)
-    except OSError as error:
+    except BaseException as error:  # also Ctrl-C
         part.unlink(missing_ok=True)
-        raise _refused(path, name, error) from error
+        if isinstance(error, OSError):
+            raise _refused(path, name, error) from error
+        raise
     return part
 
 

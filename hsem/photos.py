@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 from warnings import warn
 
@@ -130,7 +130,7 @@ def read_expressions(
     The two-letter codes of BU3DFE become words ("HA" is "happy"). BU3DFE itself has to be asked
     for at its owners; nothing of it comes with this package.
 
-    Links to folders are followed. Hidden files, and what systems put beside pictures, are passed
+    Links to folders are followed. What is hidden, and what systems put beside pictures, is passed
     over. "Copy of X", "X copy" and "X (1)" are left out where X is there as well, and so is a file
     of the same person, expression and intensity that holds the same as another, byte for byte.
 
@@ -148,21 +148,22 @@ def read_expressions(
     -----
     UserWarning
         Once, with the files that are named like pictures and were left out: copies, and what is
-        damaged or no picture.
+        damaged or no picture; and with the folders that may not be read.
     """
     pattern = _checked_layout(layout)
     root = Path(folder)
     if not os.path.isdir(root):
         raise NotADirectoryError(f"folder must be one that exists, got {str(folder)!r}")
-    files = list(_files_below(root))
-    names = [path.relative_to(root).as_posix() for path in files]
-    present, named = set(names), 0
     left_out: list[str] = []
+    files = list(_files_below(root, left_out))
+    names = [path.relative_to(root).as_posix() for path in files]
+    present, named = set(names), len(left_out)
     images: list[Tensor] = []
     found: list[re.Match[str]] = []
+    intensity: list[float] = []
     kept: dict[tuple[Any, ...], list[Path]] = {}  # by what it shows, and its size
     for path, name in zip(files, names, strict=True):
-        match = None if _is_hidden(name) else pattern.search(name)
+        match = pattern.search(name)
         if match is None:
             continue
         named += 1
@@ -191,6 +192,7 @@ def read_expressions(
                 f"read must return pictures of one shape, got {tuple(images[0].shape)} and then "
                 f"{tuple(image.shape)} for {str(path)!r}"
             )
+        intensity.append(_number(match))
         kept.setdefault(what, []).append(path)
         images.append(image)
         found.append(match)
@@ -211,7 +213,7 @@ def read_expressions(
         torch.stack(images),
         tuple(match["subject"] for match in found),
         tuple(BU3DFE.get(match["expression"], match["expression"]) for match in found),
-        tuple(_number(match) for match in found),
+        tuple(intensity),
     )
 
 
@@ -242,21 +244,37 @@ def _checked_layout(layout: str) -> re.Pattern[str]:
     return pattern
 
 
-def _files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """All files in order, also behind links to other folders, unless they lead back."""
+COMPANIONS = {
+    "__macosx", "thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin", "lost+found",
+}  # fmt: skip
+
+
+def _files_below(folder: Path, left_out: list[str], above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """All files in order, also behind links to other folders, unless they lead back.
+
+    Without what systems put beside pictures (._a.png, .DS_Store, __MACOSX/, Thumbs.db), and
+    without folders that may not be read, which are added to `left_out`.
+    """
     here = os.path.realpath(folder)
-    for path in sorted(folder.iterdir()) if here not in above else ():
-        if path.is_dir():
-            yield from _files_below(path, (*above, here))
-        elif path.is_file():
+    if here in above:
+        return
+    try:
+        seen = [x for x in sorted(folder.iterdir()) if not _is_companion(x.name)]
+        inside = [(x, x.is_dir(), x.is_file()) for x in seen]
+    except OSError as error:
+        if not above:
+            raise
+        left_out.append(f"{folder} ({error.strerror})")
+        return
+    for path, is_folder, is_file in inside:
+        if is_folder:
+            yield from _files_below(path, left_out, (*above, here))
+        elif is_file:
             yield path
 
 
-def _is_hidden(name: str) -> bool:
-    """Whether this is what systems put beside pictures: ._a.png, .DS_Store, __MACOSX/, Thumbs.db"""
-    parts = PurePath(name).parts
-    companions = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"}
-    return any(part.startswith(".") or part.lower() in companions for part in parts)
+def _is_companion(name: str) -> bool:
+    return name.startswith(".") or name.lower() in COMPANIONS
 
 
 def _same_content(a: Path, b: Path) -> bool:
@@ -267,10 +285,10 @@ def _same_content(a: Path, b: Path) -> bool:
 def _number(match: re.Match[str]) -> float:
     try:
         return float(match["intensity"])
-    except ValueError:
+    except (TypeError, ValueError):  # of a group that may be left out: None
         raise ValueError(
             f"intensity must be a number, but the layout finds {match['intensity']!r} in "
-            f"{match.string!r}"
+            f"{match.string!r}; give a regular expression that fits"
         ) from None
 
 

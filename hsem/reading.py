@@ -16,9 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 SIXTEEN_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
+GREY = {"PNG", "TIFF", "PPM", "JPEG2000", "IM"}  # in these, 0 is black and the largest white
+TURNS = {  # by the orientation of EXIF
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 LARGE, RATIO = 100_000_000, 50  # bytes; arrays of ours shrink less than this when they are packed
 
 
@@ -81,7 +91,7 @@ def refuse_foreign(path: Path) -> None:
             f"{path} is a Git LFS pointer, not the file itself: the repository was cloned without "
             "Git LFS; install it and run `git lfs pull` there"
         )
-    if head.startswith(b"<"):
+    if head.startswith(b"<") and b"\0" not in head:  # a length in binary may begin so as well
         raise OSError(
             f"{path} is an HTML page: the page about the file was saved in its place; on the "
             "hub, the file itself is under .../resolve/main/..., not .../blob/main/..."
@@ -157,8 +167,9 @@ def opened_picture(path: str | Path) -> Image.Image:
         with open(path, "rb") as stream, Image.open(stream) as file:
             if file.format == "EPS":
                 raise ValueError("PostScript is a program; save it as PNG, or as another picture")
-            ImageOps.exif_transpose(file, in_place=True)
-            return _on_white(file)
+            file.load()
+            picture, turn = _of_eight_bits(file), TURNS.get(_orientation(file))
+            return picture if turn is None else picture.transpose(turn)
     except Exception as error:  # damaged files raise a dozen types, SyntaxError among them
         remedy = ""
         if isinstance(error, Image.DecompressionBombError):
@@ -168,10 +179,20 @@ def opened_picture(path: str | Path) -> Image.Image:
         ) from error
 
 
-def _on_white(file: Image.Image) -> Image.Image:
+def _orientation(file: Image.Image) -> Any:
+    """What the EXIF of a picture says about its upright side; None if it is damaged."""
+    try:
+        return file.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # of a dozen types; the pixels are as good as ever
+        return None
+
+
+def _of_eight_bits(file: Image.Image) -> Image.Image:
+    tags = getattr(file, "tag_v2", {})
     # Older versions of Pillow say "I" for the 16 bits of PNG and PGM too, in the same range.
-    if file.mode in SIXTEEN_BITS or (file.mode == "I" and file.format in ("PNG", "PPM")):
-        tags = getattr(file, "tag_v2", {})
+    if (file.mode in SIXTEEN_BITS and file.format in GREY) or (
+        file.mode == "I" and file.format in ("PNG", "PPM")
+    ):
         top = 2 ** tags.get(258, (16,))[0] - 1  # TIFF has 12 bits as well
         negative, clear = tags.get(262) == 0, file.info.get("transparency")
         deep = np.asarray(file)
@@ -183,15 +204,22 @@ def _on_white(file: Image.Image) -> Image.Image:
             if clear is not None:  # PNG may call one value transparent
                 row[values == clear] = 255
         return Image.fromarray(grey).convert("RGB")
-    if file.mode in ("I", "F"):
+    signed = 2 in tags.get(339, ())  # the SampleFormat of TIFF, which Pillow reads as unsigned
+    if file.mode[0] in "IF" or signed:
         raise ValueError(
-            f"its pixels are {'whole' if file.mode == 'I' else 'floating-point'} numbers of 32 "
-            "bits, which do not say what is black and what is white; save it with 8 or 16 bits"
+            f"its pixels are {'floating-point' if file.mode == 'F' else 'whole'} numbers of "
+            f"{'either sign' if signed else '16 or 32 bits'}, which in a {file.format} do not say "
+            "what is black and what is white; save it with 8 or 16 bits, as PNG"
         )
-    if not file.has_transparency_data:
-        file.load()
-        return file if file.mode == "RGB" else file.convert("RGB")
-    above = file if file.mode == "RGBA" else file.convert("RGBA")
+    return on_white(file)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture in RGB; what is transparent is white."""
+    if not image.has_transparency_data:
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
+    above = image if image.mode == "RGBA" else image.convert("RGBA")
     picture = Image.new("RGB", above.size, "white")
     picture.paste(above, mask=above.getchannel("A"))
     return picture

@@ -14,7 +14,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from tqdm.auto import tqdm
 from .directions.direction import Direction, provenance_of
 from .files import as_json, make_folder, prepare, read_tensors, save_tensors
 from .frozen import Frozen
+from .network.cost import run_cost
 from .network.models import DATA
 from .network.unet import HSpaceUNet
 from .reading import check_file, refusing
@@ -221,7 +221,7 @@ def load_or_make(name: str | Path, model: HSpaceUNet, **sizes: Any) -> Results:
     mine = prepare(where[-1], "HSEM_CACHE")
     vars(args).update(recipe.SMALL | sizes | {"model": model.name, "output": str(mine)})
     dtype = command.dtype_of(recipe, model.device)
-    with _as(model, dtype), _counted(model, str(name), recipe.runs(args)):
+    with in_dtype(model, dtype), _counted(model, str(name), recipe.runs(args)):
         recipe.fill(args, model)
     return load(mine, model)
 
@@ -237,14 +237,20 @@ def cache() -> Path:
     """Where results of other models are kept: HSEM_CACHE, or `hsem` in the user's cache folder."""
     if given := os.environ.get("HSEM_CACHE"):
         return Path(given)  # some users have no home
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hsem"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hsem"
+    except RuntimeError as error:
+        raise OSError(
+            "this user has no home folder in which results could be kept; name a folder for them "
+            "in the environment variable HSEM_CACHE"
+        ) from error
 
 
 # ------------------------------------------------------------------------------------- details
 
 
 @contextmanager
-def _as(model: HSpaceUNet, dtype: torch.dtype) -> Iterator[None]:
+def in_dtype(model: HSpaceUNet, dtype: torch.dtype) -> Iterator[None]:
     """The model in another precision within the block; its own weights come back as they were."""
     before = model.dtype
     if before == dtype:
@@ -262,13 +268,7 @@ def _as(model: HSpaceUNet, dtype: torch.dtype) -> Iterator[None]:
 @contextmanager
 def _counted(model: HSpaceUNet, name: str, runs: int) -> Iterator[None]:
     """A progress bar over runs of the network, with the minutes that a first measurement says."""
-    shape, few = model.image_shape, 4
-    x = torch.zeros(few, *shape, dtype=model.outer_dtype, device=model.device)
-    with torch.no_grad():
-        model.eps(x, 500)  # the first is slower
-        start = time.perf_counter()
-        float(model.eps(x, 500).sum())
-    minutes = runs * (time.perf_counter() - start) / few / 60
+    minutes = runs * run_cost(model, batch_size=4, repeats=1).seconds / 60
     told = f"{name}, about {minutes:.0f} min" if minutes >= 1 else name
     with tqdm(total=runs, desc=told, unit="run", smoothing=0) as bar:
 

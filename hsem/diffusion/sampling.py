@@ -242,7 +242,9 @@ def draw_noise(
 # ------------------------------------------------------------------------------------- details
 
 
-def checked_eta(eta: float | Sequence[float], schedule: Schedule) -> tuple[float, ...]:
+def checked_eta(
+    eta: float | Sequence[float], schedule: Schedule | Sequence[int]
+) -> tuple[float, ...]:
     """One eta per step, each in [0, 1]."""
     alone = isinstance(eta, Real) or getattr(eta, "ndim", 1) == 0  # numpy's and torch's, too
     etas: tuple[Any, ...] = (eta,) * len(schedule) if alone else tuple(eta)  # type: ignore[arg-type]
@@ -255,14 +257,15 @@ def checked_eta(eta: float | Sequence[float], schedule: Schedule) -> tuple[float
 
 def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     """Seeds as a tuple of ints that the generator can tell apart."""
-    if isinstance(seeds, int):
+    if isinstance(seeds, int) or getattr(seeds, "ndim", 1) == 0:  # numpy's and torch's, too
         raise TypeError(
             f"seeds must list one integer per sample; write range({seeds}) or [{seeds}]"
         )
-    out = tuple(int(s) for s in seeds)
-    if not out or not all(0 <= s < 2**32 for s in out):
+    given = tuple(seeds)
+    out = tuple(int(s) for s in given)
+    if not out or out != given or not all(0 <= s < 2**32 for s in out):
         # PyTorch's CPU generator looks at the low 32 bits only: 2**32 would repeat seed 0.
-        raise ValueError(f"seeds must be integers from 0 to 2**32 - 1, at least one, got {seeds}")
+        raise ValueError(f"seeds must be integers from 0 to 2**32 - 1, at least one, got {seeds!r}")
     return out
 
 

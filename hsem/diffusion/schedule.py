@@ -159,4 +159,6 @@ def direction_to_xt(eps: Tensor, a_prev: float, sigma: float) -> Tensor:
 
 def sigma(a: float, a_prev: float, eta: float) -> float:
     """Standard deviation of the fresh noise (eq. 5); 0 for DDIM, eta = 1 for DDPM."""
+    if a == 1:  # a schedule may begin without noise
+        return 0.0
     return eta * sqrt((1 - a_prev) / (1 - a)) * sqrt(1 - a / a_prev)

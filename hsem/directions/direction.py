@@ -59,6 +59,13 @@ class Direction:
         bad = int((~torch.isfinite(d)).sum())
         if bad:
             raise ValueError(f"delta_h holds {bad} values that are NaN or infinite")
+        try:
+            float(self.provenance.get("factor", 1.0))
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                "the factor in provenance must be a number, that by which the direction was "
+                f"multiplied, got {self.provenance['factor']!r}; call other facts otherwise"
+            ) from error
 
     def __repr__(self) -> str:
         c, h, w = self.delta_h.shape[1:]
@@ -84,7 +91,10 @@ class Direction:
         return self._combined(other, self.delta_h - self._like(other))
 
     def __mul__(self, factor: float) -> Direction:
-        total = float(self.provenance.get("factor", 1.0)) * float(factor)
+        if isinstance(factor, str):  # which float would read
+            return NotImplemented
+        factor = float(factor)
+        total = float(self.provenance.get("factor", 1.0)) * factor
         return replace(
             self, delta_h=self.delta_h * factor, provenance={**self.provenance, "factor": total}
         )
@@ -141,7 +151,7 @@ class Direction:
         stays: h is computed anew at each step and delta_h shifts it there, so nothing adds up
         over the steps, whatever their number.
         """
-        if isinstance(to, int):
+        if isinstance(to, int) or getattr(to, "ndim", 1) == 0:  # numpy's and torch's, too
             raise TypeError(
                 f"to={to} says how many steps but not which; use resampled(model.schedule({to}))"
             )
@@ -197,11 +207,7 @@ class Direction:
         """
         check_file(path, "direction file")
         with refusing(path, "a direction file", "save the direction again", ValueError):
-            tensors, meta = read_tensors(path)
-            if meta.get("format") != FORMAT:
-                raise ValueError(
-                    f"its header says format={meta.get('format')!r}, expected {FORMAT!r}"
-                )
+            tensors, meta = read_tensors(path, FORMAT)
             about = [json.loads(meta[key]) for key in ("timesteps", "method", "provenance")]
             direction = cls(tensors["delta_h"], tuple(about[0]), str(about[1]), about[2])
         if model is not None:

@@ -136,9 +136,10 @@ def _masked(mask: Tensor, i: int, h: Tensor, edit: Edit) -> Tensor:
 
 def only_at(edit: Edit, steps: Iterable[int]) -> GridEdit:
     """Let `edit` act only at the step indices in `steps` (index 0 is the noisiest)."""
-    chosen = frozenset(int(i) for i in steps)
-    if not chosen or min(chosen) < 0:
-        raise ValueError(f"steps must name step indices from 0 on, got {sorted(chosen)}")
+    given = tuple(steps)
+    chosen = frozenset(int(i) for i in given)
+    if not chosen or min(chosen) < 0 or any(int(i) != i for i in given):
+        raise ValueError(f"steps must name step indices, whole numbers from 0 on, got {given}")
     return _around(partial(_only_at, chosen), edit)
 
 

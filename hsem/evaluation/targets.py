@@ -11,7 +11,6 @@ decides (`swap`), named directions by the second judge (`named`), smile and mout
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
@@ -23,6 +22,7 @@ from torch import Tensor
 from .. import results
 from ..judges import classifier
 from ..network.models import DATA
+from ..reading import read_json
 from .stability import bootstrap
 from .swapped import share_of_h
 
@@ -86,11 +86,11 @@ def evaluation(name: str | Path, file: str = "evaluation.json") -> dict[str, Any
     Raises
     ------
     OSError
-        If it was not measured.
+        If it was not measured, or the file is damaged.
     """
     folder = DATA / name if (DATA / name).is_dir() else Path(name)
-    found: dict[str, Any] = json.loads((folder / file).read_text(encoding="utf-8"))
-    return found
+    remedy = "measure it with python -m portraits.evaluate"
+    return read_json(folder / file, remedy, finite=False)  # what was measured may be NaN
 
 
 def of_samples(measured: Mapping[str, Any], halves: bool = False) -> dict[str, Value]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..network.models import DATA
 from . import stored
+from .scorers import names_of
 
 FOLDER, SECOND = DATA / "portrait-classifier", DATA / "portrait-classifier-2"
 KINDS, CARD = ("plain", "residual"), "attributes.json"
@@ -44,6 +45,17 @@ class Attribute:
     spread: float
     binary: bool = False
     temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"the name of an attribute must be a text, got {self.name!r}")
+        if self.binary not in (True, False):
+            raise ValueError(f"binary of {self.name!r} must be True or False, got {self.binary!r}")
+        if not self.temperature > 0:
+            raise ValueError(
+                f"temperature of {self.name!r} must be above 0, got {self.temperature!r}; 1 leaves "
+                "the logits as they are"
+            )
 
 
 class PortraitClassifier(nn.Module):
@@ -79,6 +91,7 @@ class PortraitClassifier(nn.Module):
         super().__init__()
         self.attributes = attributes
         self.names = tuple(a.name for a in attributes)
+        names_of(self)  # refuses names that occur twice
         self.width = width
         self.kind = kind
         self.metrics = metrics or {}
@@ -93,7 +106,7 @@ class PortraitClassifier(nn.Module):
         for name in ("mean", "spread", "temperature"):
             values = torch.tensor([getattr(a, name) for a in attributes], dtype=torch.float32)
             self.register_buffer(name, values, persistent=False)
-        binary = torch.tensor([a.binary for a in attributes])
+        binary = torch.tensor([bool(a.binary) for a in attributes])
         self.register_buffer("binary", binary, persistent=False)
 
     def features(self, images: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class ClipScorer:
         hf = _transformers()
         model, tokenizer, processor = _read(
             source,
-            lambda name: hf.CLIPModel.from_pretrained(name, use_safetensors=True),
+            _whole(hf.CLIPModel),
             hf.AutoTokenizer.from_pretrained,
             hf.AutoImageProcessor.from_pretrained,
         )
@@ -186,9 +186,7 @@ class ImageClassifier:
         hf = _transformers()
         model, processor = _read(
             source,
-            lambda name: hf.AutoModelForImageClassification.from_pretrained(
-                name, use_safetensors=True
-            ),
+            _whole(hf.AutoModelForImageClassification),
             hf.AutoImageProcessor.from_pretrained,
         )
         model = _placed(model, device)
@@ -262,6 +260,25 @@ def _read(source: str | Path, *readers: Callable[[str], Any]) -> list[Any]:
             "Give the name of a model on the hub with safetensors weights, or a folder that holds "
             "one (`hf download owner/name --local-dir folder` where there is network)"
         ) from error
+
+
+def _whole(kind: Any) -> Callable[[str], Any]:
+    """A reader of models for `_read`: transformers draws at random what a file lacks."""
+
+    def reader(name: str) -> Any:
+        model, told = kind.from_pretrained(name, use_safetensors=True, output_loading_info=True)
+        state = {key: x for key, x in model.state_dict().items() if x.is_floating_point()}
+        for fault, bad in {
+            "lacks": [key for key in state if key in told["missing_keys"]],
+            "holds NaN or infinite numbers in": [
+                key for key, x in state.items() if not bool(torch.isfinite(x).all())
+            ],
+        }.items():
+            if bad:
+                raise ValueError(f"it {fault} {len(bad)} of its weights, such as {bad[0]!r}")
+        return model
+
+    return reader
 
 
 def _placed(model: Any, device: str | torch.device | None) -> Any:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -76,15 +76,20 @@ def scores_of(scorer: Scorer, images: Tensor, *, batch_size: int | Pieces = 64) 
                 f"{label_of(scorer)} has {len(names)} names, so for {len(batch)} images it must "
                 f"return scores of shape {(len(batch), len(names))}, got {tuple(scores.shape)}"
             )
-        if bool(torch.isinf(scores).any()):
-            bad = [n for n, s in zip(names, scores.T, strict=True) if bool(torch.isinf(s).any())]
-            raise ValueError(
-                f"{label_of(scorer)} returns infinite scores for {bad}; "
-                "return NaN where there is no answer, or clip the scores"
-            )
+        refuse_infinite(scores, names, label_of(scorer))
         return scores
 
     return torch.cat(Pieces.of(batch_size).run(len(images), score))
+
+
+def refuse_infinite(scores: Tensor, names: Sequence[Any], whose: str) -> None:
+    """Raise ValueError if a column of scores (n, k) holds infinities; NaN stands for no answer."""
+    if bool(torch.isinf(scores).any()):
+        bad = [n for n, s in zip(names, scores.T, strict=True) if bool(torch.isinf(s).any())]
+        raise ValueError(
+            f"{whose} returns infinite scores for {bad}; "
+            "return NaN where there is no answer, or clip the scores"
+        )
 
 
 def names_of(scorer: Scorer) -> tuple[str, ...]:
@@ -113,8 +118,8 @@ def unlike(stored: Tensor, first: Tensor) -> bool:
     """
     if first.shape != stored.shape[1:]:
         return True
-    old = stored[0].to(first)
-    spread = stored.to(first).nan_to_num().std(dim=0, correction=0)
+    first, stored = first.double(), stored.double()  # whole numbers and booleans have no spread
+    old, spread = stored[0], stored.nan_to_num().std(dim=0, correction=0)
     # Another batch size or device moves a score by rounding, far less than by 5 % of its spread.
     near = (first - old).abs() <= 0.05 * spread + 1e-3 * first.abs() + 1e-6
     return not bool((near | first.isnan() & old.isnan()).all())

@@ -65,7 +65,8 @@ def load(
             empty = build(card).state_dict()
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in empty.items()}:
             raise ValueError(f"the weights do not fit {name}")
-        with _default_dtype(torch.float32):
+        # The weights drawn here are replaced at once, so they must not move a seed of the caller.
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"), _default_dtype(torch.float32):
             net = build(card)
         floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         net.load_state_dict(floats)

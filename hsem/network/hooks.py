@@ -104,7 +104,8 @@ def record_h(unet: nn.Module | HSpaceUNet, half: str | None = None) -> Iterator[
     Hooks run in the order in which their blocks were opened: a recorder around an `edit_h` sees h
     before the edit, one within it sees h after the edit. Within the blocks, networks treated with
     `torch.compile` run uncompiled. Calls of the network by other threads count; `hsem.sample` in
-    another thread, which calls the halves of the network one by one, is left alone.
+    another thread, which calls the halves of the network one by one, is left alone, and so are
+    copies (`copy.deepcopy`) made within the blocks.
     """
     record = HRecord()
 
@@ -198,6 +199,7 @@ def _grid_of(edit: Edit, timesteps: Schedule | Iterable[float] | None) -> tuple[
     if steps is not None and steps != len(grid):
         raise ValueError(
             f"the edit holds {steps} steps, but timesteps are {len(grid)} different ones, {grid}; "
-            "a timestep that is visited twice has one row"
+            "a timestep that is visited twice has one row, and so have those that round to one "
+            "whole number, as of many Karras sigmas: make the edit for these, or take fewer steps"
         )
     return grid

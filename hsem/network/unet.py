@@ -12,6 +12,7 @@ is equal to the last bit; `tests/parity` holds that equality for three networks.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any, NamedTuple
 from warnings import warn
@@ -24,6 +25,11 @@ from ..callers import outside
 from ..diffusion.schedule import SPACINGS, Schedule, predict_x0
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
+NOISE_OF_EQ_5 = (None, "fixed_small", "fixed_small_log")
+LEFT_OUT = (  # settings of schedulers
+    "thresholding", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+    "use_lu_lambdas", "use_flow_sigmas",
+)  # fmt: skip
 HALF = (torch.bfloat16, torch.float16)
 
 
@@ -83,24 +89,7 @@ class HSpaceUNet:
         self.prediction_type: str = config.get("prediction_type", "epsilon")
         self.timestep_spacing: str = config.get("timestep_spacing", "leading")
         self.steps_offset: int = config.get("steps_offset", 0)
-        if config.get("set_alpha_to_one") is False:
-            warn(
-                f"the scheduler of {name!r} says set_alpha_to_one=False, so in diffusers its last "
-                "step ends short of alpha_bar = 1; hsem always ends at 1, as equation 2 does",
-                stacklevel=outside(),
-            )
-        left_out = [
-            f"{key}={value!r}"
-            for key, value in {"thresholding": True, "variance_type": "fixed_large"}.items()
-            if config.get(key) == value
-        ]
-        if left_out:
-            warn(
-                f"the scheduler of {name!r} says {' and '.join(left_out)}, which hsem leaves out: "
-                "it draws by equations 2 to 5 as they stand, with no threshold and the noise of "
-                'eq. 5 ("fixed_small")',
-                stacklevel=outside(),
-            )
+        _warn_of_what_differs(config, f"the scheduler of {name!r}")
         self.h_shape = self._trace_h_shape()
 
     def __repr__(self) -> str:
@@ -291,6 +280,28 @@ def check_scheduler(scheduler: Any, whose: str) -> None:
         )
 
 
+def _warn_of_what_differs(config: Mapping[str, Any], whose: str) -> None:
+    """Say which settings of a scheduler make another sampler of it than equations 2 to 5."""
+    ends = {"set_alpha_to_one": False, "final_sigmas_type": "sigma_min"}
+    short = [f"{key}={value!r}" for key, value in ends.items() if config.get(key) == value]
+    if short:
+        warn(
+            f"{whose} says {' and '.join(short)}, so in diffusers its last step ends short of "
+            "alpha_bar = 1; hsem always ends at 1, as equation 2 does",
+            stacklevel=outside(),
+        )
+    left_out = [f"{key}={config[key]!r}" for key in LEFT_OUT if config.get(key)]
+    if config.get("variance_type") not in NOISE_OF_EQ_5:
+        left_out.append(f"variance_type={config['variance_type']!r}")
+    if left_out:
+        warn(
+            f"{whose} says {' and '.join(left_out)}, which hsem leaves out: it draws by equations "
+            "2 to 5 as they stand, with no threshold, at the timesteps of timestep_spacing, and "
+            'with the noise of eq. 5 ("fixed_small")',
+            stacklevel=outside(),
+        )
+
+
 def refuse_unsupported(unet: Any) -> None:
     """Raise ValueError, with the reason, for networks that the split does not cover."""
     kind = type(unet).__name__
@@ -338,7 +349,9 @@ def fingerprint(unet: torch.nn.Module) -> str:
     digits; `load` therefore takes the fingerprint before it converts.)
     """
     digest = hashlib.sha256()
-    for name, p in sorted(unet.named_parameters()):
+    # without what `torch.compile` puts into the names of a block that it wraps
+    named = ((name.replace("_orig_mod.", ""), p) for name, p in unet.named_parameters())
+    for name, p in sorted(named):
         digest.update(f"{name} {tuple(p.shape)}".encode())
         digest.update(p.detach().flatten()[:1024].to("cpu", torch.float16).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from threading import RLock, get_ident, local
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from threading import get_ident, local
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..blocks import Shared
 from .unet import HSpaceUNet
 
 HALVES = (None, "unconditional", "conditional")  # in the order of diffusers' batches
@@ -32,28 +35,26 @@ def watched(
     """
     if half not in HALVES:
         raise ValueError(f"half={half!r} is unknown; choose one of {HALVES}")
-    net = unet.unet if isinstance(unet, HSpaceUNet) else unet
-    while not hasattr(net, "mid_block") and isinstance(getattr(net, "module", None), nn.Module):
-        net = net.module  # of DataParallel and its kind
+    net = _unwrapped(unet.unet if isinstance(unet, HSpaceUNet) else unet)
     middle = getattr(net, "mid_block", None)
     if not isinstance(middle, nn.Module):
         raise TypeError(
             f"unet is a {type(net).__name__} without a mid_block, hence without h; give the "
             "pipeline's network, for example pipeline.unet"
         )
-    current = local()  # .t is the timestep, while the network runs in this thread
+    current = local()  # .t is the timestep of a call of the network in this thread, .call its frame
     mine = get_ident()
     ran: set[str] = set()
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = kwargs["timestep"] if "timestep" in kwargs else args[1]
-        current.t = _one_timestep(given)
+        current.t, current.call = _one_timestep(given), sys._getframe(1)
         ran.add("network")
         if half is not None:
             _check_doubled(kwargs["sample"] if "sample" in kwargs else args[0], half)
 
     def after(_: nn.Module, __: tuple[Any, ...], h: Tensor) -> Tensor | None:
-        if getattr(current, "t", None) is None:  # called by hand, for example by model.encode
+        if not _is_running(getattr(current, "call", None)):  # called by hand, as by model.encode
             if get_ident() != mine:  # by a thread that knows nothing of this block
                 return None
             raise RuntimeError(
@@ -64,12 +65,12 @@ def watched(
         return use(current.t, h)
 
     def done(*_: Any) -> None:
-        current.t = None
+        current.call = None
 
     handles = [
-        net.register_forward_pre_hook(before, with_kwargs=True),
-        middle.register_forward_hook(after),
-        net.register_forward_hook(done, always_call=True),
+        net.register_forward_pre_hook(_Hook(before), with_kwargs=True),
+        middle.register_forward_hook(_Hook(after)),
+        net.register_forward_hook(_Hook(done), always_call=True),
     ]
     try:
         with _as_written():
@@ -88,36 +89,43 @@ def watched(
         )
 
 
-class _AsWritten:
-    """Compiled networks run as they are written: what was compiled before knows no hook of ours.
-
-    One for all blocks, as they may end in another order than they began, or in other threads:
-    the first sets torch's stance, the last restores it. The lock may be taken twice by a thread:
-    a dropped generator with a block in it is closed whenever Python collects it, here as well.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.blocks, self.stance = RLock(), 0, ExitStack()
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        if "torch._dynamo" not in sys.modules:  # nothing is compiled, and its import takes a second
-            yield
-            return
-        with self.lock:
-            if not self.blocks:
-                self.stance.enter_context(torch.compiler.set_stance("force_eager"))
-            self.blocks += 1
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.blocks -= 1
-                if not self.blocks:
-                    self.stance.close()
+_eager = Shared(lambda: torch.compiler.set_stance("force_eager"))
 
 
-_as_written = _AsWritten()
+def _as_written() -> AbstractContextManager[None]:
+    """Compiled networks run as they are written: what was compiled before knows no hook of ours."""
+    # else nothing is compiled, and the import takes a second
+    return _eager() if "torch._dynamo" in sys.modules else nullcontext()
+
+
+class _Hook(partial[Any]):
+    """A hook that stays where it is: in a copy of the network nobody would ever remove it."""
+
+    def __deepcopy__(self, memo: Any) -> Callable[..., None]:
+        return _nothing
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+def _is_running(call: FrameType | None) -> bool:
+    """Whether a call is among our callers; after Ctrl-C torch does not run the hook for its end."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame is not call:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _unwrapped(net: Any) -> Any:
+    """The network itself, of what `torch.compile`, DataParallel and their kind make of it."""
+    while True:
+        inner = getattr(net, "_orig_mod", None)
+        if inner is None and not hasattr(net, "mid_block"):
+            inner = getattr(net, "module", None)
+        if not isinstance(inner, nn.Module):
+            return net
+        net = inner
 
 
 def _one_timestep(given: Any) -> int:

@@ -96,7 +96,14 @@ def read_scheduler(folder: Path | None, name: str) -> Any:
     """The scheduler stored beside a network; without one, that of Ho et al., with a warning."""
     path = None if folder is None else scheduler_path(folder)
     if path is not None:
-        return scheduler_from(read_json(path, LAYOUT), where=str(path))
+        config = read_json(path, LAYOUT)
+        if not any(key == "_class_name" or "beta" in key for key in config):
+            raise OSError(
+                f"{path} describes no noise: expected _class_name, beta_start or the like, got "
+                f"{', '.join([*config][:4]) or 'an empty mapping'}; take the scheduler_config.json "
+                "of this model"
+            )
+        return scheduler_from(config, where=str(path))
     warn(
         f"no scheduler found for {name!r}: assuming 1000 linear betas from 1e-4 to 0.02 and a "
         "network that predicts epsilon; say otherwise with load(..., scheduler=...)",
@@ -133,6 +140,12 @@ def scheduler_from(config: Mapping[str, Any], where: str) -> Any:
             f"{where} does not describe a {kind} that diffusers {diffusers.__version__} can build "
             f"({type(error).__name__}: {error}); take the scheduler_config.json of this model"
         ) from error
+    levels = getattr(scheduler, "alphas_cumprod", None)
+    if levels is not None and levels.ndim != 1:
+        raise OSError(
+            f"{where} gives noise levels of shape {tuple(levels.shape)}, expected (N,): its "
+            "trained_betas must be one list of numbers"
+        )
     check_scheduler(scheduler, where)
     return scheduler
 
@@ -170,7 +183,10 @@ def _without_weights(config: dict[str, Any], path: Path, tensors: int) -> UNet2D
             f"{path} does not describe a UNet2DModel that diffusers {diffusers.__version__} can "
             f"build ({type(error).__name__}: {error}); take the config.json of this model"
         ) from error
-    refuse_unsupported(unet)
+    try:
+        refuse_unsupported(unet)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return unet
 
 
@@ -213,7 +229,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, cut short, or no file of torch.save ({type(error).__name__}); "
             "compare its size with the original, and download it again if it differs"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(x, Tensor) for name, x in state.items()
+    ):
         inside = (
             f"a mapping of {', '.join(map(str, [*state][:4]))}, ..."
             if isinstance(state, dict)
@@ -223,4 +241,11 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} holds {inside}, not weights by name: a checkpoint of other software? Save the "
             "network with save_pretrained, and give that folder"
         )
+    for name, x in state.items():
+        if x.layout != torch.strided or x.is_nested or x.is_meta:
+            kind = "nested" if x.is_nested else "without numbers" if x.is_meta else x.layout
+            raise OSError(
+                f"{path} holds {name!r} as a tensor that is {kind}, expected plain (strided) ones; "
+                "save the network with save_pretrained, and give that folder"
+            )
     return state

@@ -29,7 +29,15 @@ from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import provenance_of
 from ..files import as_json, check_writable, save_arrays
 from ..frozen import Frozen
-from ..judges.scorers import Scorer, column, label_of, names_of, scores_of, unlike
+from ..judges.scorers import (
+    Scorer,
+    column,
+    label_of,
+    names_of,
+    refuse_infinite,
+    scores_of,
+    unlike,
+)
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from ..reading import check_file, checked, read_arrays, refusing
@@ -58,7 +66,10 @@ class Annotation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", checked_seeds(self.seeds))
         object.__setattr__(self, "timesteps", checked_timesteps(self.timesteps))
+        object.__setattr__(self, "eta", checked_eta(self.eta, self.timesteps))
         object.__setattr__(self, "provenance", Frozen(self.provenance))
+        scores = torch.as_tensor(self.scores, dtype=torch.float64, device="cpu").detach()
+        object.__setattr__(self, "scores", scores)
         expected = (len(self.seeds), len(self.names))
         if tuple(self.scores.shape) != expected:
             raise ValueError(
@@ -66,6 +77,7 @@ class Annotation:
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must all be different: a seed is one sample")
+        refuse_infinite(scores, self.names, "the scorer")
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -95,7 +107,7 @@ class Annotation:
             path,
             format=np.array(FORMAT),
             seeds=np.array(self.seeds, dtype=np.int64),
-            scores=self.scores.cpu().numpy(),
+            scores=self.scores.numpy(),
             names=np.array(self.names),
             about=np.array(as_json(about)),
         )
@@ -110,13 +122,12 @@ class Annotation:
                 raise ValueError(f"format is {str(tag)!r}, expected {FORMAT!r}")
             text, seeds, scores, names = read_arrays(path, "about", "seeds", "scores", "names")
             about = json.loads(str(text))
-            eta = checked("eta", np.array(about["eta"], float), len(about["timesteps"]))
             table = cls(
                 tuple(checked("seeds", seeds, None, kinds="iu").tolist()),
                 torch.from_numpy(checked("scores", scores, None, None, finite=False)),
                 tuple(checked("names", names, None, kinds="U").tolist()),
                 checked_timesteps(about["timesteps"]),
-                checked_eta(eta.tolist(), about["timesteps"]),
+                tuple(about["eta"]),
                 dict(about["provenance"]),
             )
         if model is not None:

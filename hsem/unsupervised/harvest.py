@@ -15,7 +15,7 @@ from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule
 from ..directions.direction import provenance_of
 from ..files import check_writable
-from ..judges.scorers import label_of, unlike
+from ..judges.scorers import label_of, refuse_infinite, unlike
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from .pca import HSpacePCA
@@ -58,7 +58,8 @@ def harvest(
     ------
     ValueError
         If the checkpoint belongs to other settings or another scorer (the first sample is scored
-        once more, as names alone cannot tell), or the PCA has already been fitted.
+        once more, as names alone cannot tell), the PCA has already been fitted, or the scorer
+        returns another shape or infinities.
     OSError
         Before anything is computed, if the checkpoint could not be written.
     """
@@ -91,7 +92,17 @@ def harvest(
 
     @torch.no_grad()
     def score(images: Tensor, scorer: Callable[[Tensor], Tensor]) -> Tensor:
-        return torch.cat(scoring.run(len(images), lambda which: scorer(images[which]).cpu()))
+        def some_of(which: slice) -> Tensor:
+            scores, n = scorer(images[which]).cpu(), len(images[which])
+            if scores.ndim != 2 or len(scores) != n:
+                raise ValueError(
+                    f"scorer must return scores of shape (b, a), for {n} images ({n}, a), got "
+                    f"{tuple(scores.shape)}; a single attribute is a column, scores[:, None]"
+                )
+            refuse_infinite(scores, range(scores.shape[1]), label_of(scorer))
+            return scores
+
+        return torch.cat(scoring.run(len(images), some_of))
 
     if checkpoint is not None and Path(checkpoint).is_file():
         first = None if scorer is None else score(some(seeds[:1]).images, scorer)[0]

@@ -22,15 +22,6 @@ from torch import Tensor
 from .products import Function, JacobianProducts, Products
 from .search import Round, Search, SubspaceResult, arcsine, columns, norm, ritz
 
-__all__ = [
-    "JacobianProducts",
-    "Round",
-    "SubspaceResult",
-    "jacobian_subspace_iteration",
-    "jacobian_svd",
-    "largest_principal_angle",
-]
-
 
 def jacobian_subspace_iteration(
     f: Function,

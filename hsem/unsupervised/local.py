@@ -8,7 +8,7 @@ meant to be applied at all of them (SM D), so directions come with norm 1 at eve
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Literal, NamedTuple
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..blocks import Shared
 from ..diffusion.sampling import Samples, sample_steps
 from ..diffusion.schedule import Schedule
 from ..directions.direction import Direction, provenance_of, spread_over_steps
@@ -279,19 +280,34 @@ def _differentiable(unet: nn.Module, forward: bool) -> Iterator[None]:
     Without gradient checkpointing and compiled blocks, which throw away what is needed again; and
     in `forward` mode not with channels last, of which group_norm has no derivative there.
     """
+    layout = _contiguous(unet) if forward else nullcontext()
+    with _without_checkpointing(unet), layout, _as_written():
+        yield
+
+
+@Shared
+@contextmanager
+def _without_checkpointing(unet: nn.Module) -> Iterator[None]:
     blocks = [m for m in unet.modules() if getattr(m, "gradient_checkpointing", False)]
-    turned = [(p, p.data) for p in unet.parameters() if forward and p.ndim == 4]
     for block in blocks:
         block.gradient_checkpointing = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block.gradient_checkpointing = True  # type: ignore[assignment]
+
+
+@Shared
+@contextmanager
+def _contiguous(unet: nn.Module) -> Iterator[None]:
+    turned = [(p, p.data) for p in unet.parameters() if p.ndim == 4]
     for p, values in turned:
         # cloned: of a 1 x 1 kernel both layouts are contiguous, and its strides still say which
         p.data = values.clone(memory_format=torch.contiguous_format)
     try:
-        with _as_written():
-            yield
+        yield
     finally:
-        for block in blocks:
-            block.gradient_checkpointing = True  # type: ignore[assignment]
         for p, values in turned:
             p.data = values
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..counts import whole_number
 from ..reading import check_file, checked, read_arrays, refusing
 
 REGIONS = Path(__file__).parents[1] / "data" / "portraits-64" / "regions.npz"
@@ -259,6 +260,8 @@ def checked_mask(mask: Any, shape: Sequence[int]) -> Tensor:
 
 def weights(mask: Any, name: str = "mask") -> Tensor:
     """The numbers of a tensor, array, picture or list: float32, finite and not negative."""
+    if getattr(mask, "mode", None) in ("P", "PA"):  # its numbers are places in a table of colours
+        mask = mask.convert("L")
     try:
         found = mask if isinstance(mask, Tensor) else torch.from_numpy(np.array(mask, np.float32))
         values = found.detach().to(torch.float32)
@@ -296,7 +299,9 @@ def _energy(change: Tensor) -> Tensor:
 
 def _shape(size: Size) -> tuple[int, int]:
     size = getattr(size, "image_shape", size)
-    height, width = (size, size) if isinstance(size, int) else tuple(size)[-2:]
+    if isinstance(size, int) or getattr(size, "ndim", 1) == 0:  # numpy's and torch's, too
+        return (side := whole_number("size", size)), side
+    height, width = tuple(size)[-2:]
     return int(height), int(width)
 
 

@@ -144,7 +144,7 @@ class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
         return self
 
     def _checked(self, h_seqs: Tensor) -> Tensor:
-        h_seqs = h_seqs if isinstance(h_seqs, Tensor) else torch.from_numpy(np.asarray(h_seqs))
+        h_seqs = _tensor(h_seqs)
         if h_seqs.ndim != 5 or not len(h_seqs) or not h_seqs.is_floating_point():
             raise ValueError(
                 "h_seqs must be floating point of shape (n, T, C, h, w) with n of at least 1, got "
@@ -228,7 +228,7 @@ class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
     def inverse_transform(self, scores: Tensor) -> Tensor:
         """What coordinates stand for: (n, k, T), or (n, k, 1) if joint, to (n, T, C, h, w)."""
         components = self.components_
-        scores = scores if isinstance(scores, Tensor) else torch.from_numpy(np.asarray(scores))
+        scores = _tensor(scores)
         shape = (len(components), 1 if self.joint else self._shape[0])
         if scores.ndim != 3 or tuple(scores.shape[1:]) != shape:
             raise ValueError(
@@ -353,20 +353,18 @@ class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
         """Read a file written by `save`; the components go to `device`."""
         check_file(path, "PCA file")
         with refusing(path, "a PCA", "save it, or harvest, again", ValueError):
-            tensors, meta = read_tensors(path)
-            if meta.get("format") != FORMAT:
-                raise ValueError(
-                    f"its header says format={meta.get('format')!r}, expected {FORMAT!r}"
-                )
+            tensors, meta = read_tensors(path, FORMAT)
             about = json.loads(meta["about"])
             pca = cls(**about["settings"])
-            steps, *h_shape = pca._shape = tuple(map(int, about["shape"]))
+            steps, *h_shape = pca._shape = tuple(whole_number("shape", n) for n in about["shape"])
+            if len(h_shape) != 3:
+                raise ValueError(f"shape must be (T, C, h, w), got {about['shape']}")
             pca.provenance_ = None if about["provenance"] is None else dict(about["provenance"])
             if about["timesteps"] is not None:
                 pca.timesteps_ = checked_timesteps(about["timesteps"])
                 if len(pca.timesteps_) != steps:
                     raise ValueError(f"{len(pca.timesteps_)} timesteps for {steps} steps")
-            n = int(about["n"])
+            n = whole_number("n", about["n"])
             if (seeds := tensors.pop("seeds_", None)) is not None:
                 pca.seeds_ = checked("seeds_", seeds, n, kinds="iu")
             if (scores := tensors.pop("attributes_", None)) is not None:
@@ -378,7 +376,17 @@ class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
             checked("basis", state.basis, steps, kept, d)
             checked("squares", state.squares, groups, kept)
             checked("total", state.total, groups)
-            checked("scores", state.scores, None, kept, groups)
+            checked("scores", state.scores, min(n, pca.keep_scores), kept, groups)
+            if bool((state.squares < 0).any() | (state.total < 0).any()):
+                raise ValueError("squares and total must not be negative")
             state.mean, state.basis = state.mean.to(device), state.basis.to(device)
             pca._state = state
         return pca
+
+
+def _tensor(values: Any) -> Tensor:
+    """A tensor, or an array of numpy as one: torch has no negative strides and no byte orders."""
+    if isinstance(values, Tensor):
+        return values
+    array = np.ascontiguousarray(values)
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))

@@ -17,10 +17,14 @@ from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointError
 
+from ..blocks import Shared
 from ..network.memory import Pieces
 
 Function = Callable[[Tensor], Tensor]
 Products = Literal["auto", "vjp", "jvp"]
+
+
+_plain_attention = Shared(lambda: sdpa_kernel(SDPBackend.MATH))  # a setting of the whole process
 
 
 class JacobianProducts:
@@ -76,7 +80,7 @@ class JacobianProducts:
         # Contiguous: under vmap, convolutions fail on the layout that attention leaves behind.
         self.h = h.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
         convolutions = nullcontext() if self.forward_mode else FrozenConvolutions()
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), convolutions:
+        with torch.enable_grad(), _plain_attention(), convolutions:
             self.y = f(self.h)
             if not self.y.requires_grad:
                 raise ValueError("f(h) does not depend on h (or f runs under no_grad)")
@@ -95,7 +99,7 @@ class JacobianProducts:
             return self._transposed(self.jtu, self.u, v)
         point = self.h.detach()
         columns = torch.func.vmap(lambda x: torch.func.jvp(self.f, (point,), (x,))[1])
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with torch.no_grad(), _plain_attention():
             return torch.cat(self._pieces.run(len(v), lambda which: columns(v[which])))
 
     def pull(self, u: Tensor) -> Tensor:

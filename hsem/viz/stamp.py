@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..callers import outside
 from ..network.unet import HSpaceUNet
-from .fonts import font, warn_of_missing
+from .fonts import warn_of_missing, width_of, write
 
 MEANINGLESS = ("random", "tiny")  # how the names of such models begin
 PICTURES = {  # how many of the first arguments of our functions are pictures
@@ -104,10 +104,9 @@ def _tensor(pictures: Tensor | np.ndarray) -> Tensor:
 def _band(text: str, width: int, height: int) -> np.ndarray:
     """(rows, width) in [-1, 1]: the text in white on black, as large as the width allows."""
     largest = max(6, height // 6)
-    sizes = [s for s in range(largest, 4, -1) if font(text, s).getlength(text) <= width - 2]
-    letters = font(text, sizes[0] if sizes else 5)
-    left, top, right, bottom = letters.getbbox(text)
-    image = Image.new("L", (width, min(height, round(bottom - top) + 4)), 0)
-    at = ((width - (right - left)) / 2 - left, 2 - top)
-    ImageDraw.Draw(image).text(at, text, fill=255, font=letters)
+    size = next((s for s in range(largest, 4, -1) if width_of(text, s) <= width - 2), 5)
+    image = Image.new("L", (width, 4 * size), 0)
+    write(ImageDraw.Draw(image), (width / 2, size), text, size, (255,), "ma")
+    _, top, _, bottom = image.getbbox() or (0, size, width, size)  # of what is drawn
+    image = image.crop((0, top - 2, width, min(bottom + 2, top - 2 + height)))
     return np.asarray(image, dtype=np.float32) / 127.5 - 1

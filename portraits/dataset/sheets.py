@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from hsem.files import replacing
+
 
 def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.ndarray:
     """Pictures (H, W, 3) of bytes, row by row on white."""
@@ -37,9 +39,11 @@ def with_row_names(page: np.ndarray, names: Sequence[str], width: int = 110) -> 
     return np.asarray(wide)
 
 
-def save(page: np.ndarray, path: Path, quality: int = 85) -> None:
+def save(page: np.ndarray | Image.Image, path: Path, quality: int = 85) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(page).save(path, quality=quality, method=6)
+    form = Image.registered_extensions()[path.suffix.lower()]
+    with replacing(path) as part:
+        Image.fromarray(np.asarray(page)).save(part, form, quality=quality, method=6)
 
 
 def main() -> None:

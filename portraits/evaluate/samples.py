@@ -35,6 +35,7 @@ from hsem.files import replacing
 from hsem.network.models import DATA
 from hsem.recipes.parts import Parts
 
+from ..dataset.sheets import save
 from ..train.data import load_images
 from .measures import (
     frechet_distance,
@@ -111,20 +112,19 @@ def measure(fake: Tensor, real: Tensor, train: Tensor) -> dict[str, Any]:
 
 def pictures(model: hsem.HSpaceUNet, fake: Tensor, train: Tensor, out: Path) -> None:
     """72 samples, their nearest training portraits, and the influence of steps and eta."""
-    out.mkdir(parents=True, exist_ok=True)
-    tile([fake[k : k + 12] for k in range(0, 72, 12)]).save(out / "samples.webp", quality=92)
+    save(tile([fake[k : k + 12] for k in range(0, 72, 12)]), out / "samples.webp", quality=92)
     _, index = nearest(fake[:32], train)
     rows = []
     for first in (0, 16):
         part = slice(first, first + 16)
         rows += [fake[part], *(train[index[part, j]] for j in range(3))]
-    tile(rows).save(out / "neighbours.webp", quality=92)
+    save(tile(rows), out / "neighbours.webp", quality=92)
     rows = [
         hsem.sample(model, range(12), steps=s, eta=e, record=(), progress=False).images
         for e in (0.0, 1.0)
         for s in (10, 25, 50)
     ]
-    tile(rows).save(out / "steps_and_eta.webp", quality=92)
+    save(tile(rows), out / "steps_and_eta.webp", quality=92)
 
 
 def evaluate(

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
+from hsem.files import replacing
+
 from .checkpoint import read_checkpoint, under
 
 ABOUT = (
@@ -42,8 +44,10 @@ def export(run: Path, target: Path) -> dict[str, Any]:
     for path in (target / "unet" / "config.json", target / "model_index.json"):
         settings = json.loads(path.read_text(encoding="utf-8"))
         settings.pop("_name_or_path", None)  # would name a folder of the machine that trained it
-        path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    (target / "training.json").write_text(history(config, meta), encoding="utf-8")
+        with replacing(path) as part:
+            part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    with replacing(target / "training.json") as part:
+        part.write_text(history(config, meta), encoding="utf-8")
     DDPMPipeline.from_pretrained(target)  # leave nothing behind that stock diffusers cannot read
     return meta
 

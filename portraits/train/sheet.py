@@ -11,6 +11,8 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from PIL import Image
 
+from hsem.files import replacing
+
 from .checkpoint import Run
 from .draws import normal
 from .levels import Inner, level_noise
@@ -43,6 +45,6 @@ def sample_grid(net: Inner, path: Path, n: int = 24, steps: int = 25) -> None:
         x = level.noisy(x0, noise, then.expand(n))
     pictures = ((x0.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     rows = [np.concatenate(list(pictures[r : r + 8]), 1) for r in range(0, n, 8)]
-    Image.fromarray(np.concatenate(rows, 0)).resize(
-        (8 * 128, n // 8 * 128), Image.Resampling.NEAREST
-    ).save(path)
+    sheet = Image.fromarray(np.concatenate(rows, 0))
+    with replacing(path) as part:
+        sheet.resize((8 * 128, n // 8 * 128), Image.Resampling.NEAREST).save(part, "PNG")

@@ -1,5 +1,6 @@
 """Pairs differ in the expression alone, sweeps in one factor alone."""
 
+import os
 from dataclasses import fields
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from portraits.dataset.controlled import (
 )
 from portraits.dataset.regions import on_skin, overlay, regions_of
 from portraits.dataset.sampler import sample
-from portraits.dataset.sheets import sheet, with_row_names
+from portraits.dataset.sheets import save, sheet, with_row_names
 from portraits.renderer.factors import FACTORS
 from portraits.renderer.studio import PARTS
 
@@ -100,11 +101,17 @@ def test_regions_of_a_picture_of_parts():
     assert found["face"].sum() == 3 and found["hair"][1, 0] and found["background"].sum() == 2
 
 
-def test_pages():
+def test_pages(tmp_path):
     black = np.zeros((4, 6, 3), np.uint8)
     page = sheet([black] * 5, 3, gap=1)
     assert page.shape == (2 * 5 + 1, 3 * 7 + 1, 3)
     assert (page == 0).sum() == 5 * black.size
+    for k, path in enumerate([tmp_path / "sheet.webp"] * 2):
+        save(page + k, path)
+        if not k:
+            old = path.read_bytes()
+            os.link(path, tmp_path / "witness")
+    assert (tmp_path / "witness").read_bytes() == old != path.read_bytes()  # not written in place
     named = with_row_names(page, ["first", "second"], width=60)
     assert named.shape == (11, 82, 3)
     assert np.array_equal(named[:, 60:], page) and named[:, :60].min() < 128

@@ -107,7 +107,8 @@ def test_each_setting_has_a_file_of_its_own() -> None:
 def test_a_sweep_keeps_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HSEM_CACHE", str(tmp_path / "cache"))
     model = hsem.tiny_unet()
-    held = torch.randint(0, 256, (30, 3, 64, 64), generator=DRAW, dtype=torch.uint8)
+    own = torch.Generator().manual_seed(1)  # whatever other tests have drawn
+    held = torch.randint(0, 256, (30, 3, 64, 64), generator=own, dtype=torch.uint8)
     monkeypatch.setattr(sweep.hsem, "load", lambda *a, **k: model)
     monkeypatch.setattr(sweep, "load_images", lambda data, split: held)
     big = torch.nn.functional.interpolate
@@ -119,7 +120,7 @@ def test_a_sweep_keeps_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sweep.sweep(str(tmp_path), tmp_path, 6, [2, 3], [0.0, 1.0])
     found = json.loads((tmp_path / sweep.NAME).read_text())
     assert [(r["steps"], r["eta"]) for r in found["settings"]] == [(2, 0), (2, 1), (3, 0), (3, 1)]
-    assert len({r["ks"] for r in found["settings"]}) == 4
+    assert len({(r["ks"], r["spread"]) for r in found["settings"]}) == 4
     assert found["as_many_real"]["ks"] < min(r["ks"] for r in found["settings"])
     assert found["settings"][0]["frechet"] is None  # six samples have no covariance
     assert not list((tmp_path / "cache").rglob("*.safetensors"))  # tidied

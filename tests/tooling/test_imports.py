@@ -149,7 +149,7 @@ def test_the_subspace_iteration_knows_torch_only() -> None:
     own = {f"unsupervised.{name}" for name in ("jacobian", "products", "search")}
     for module in {*own, "network.memory"}:
         ours, others = read(module)
-        assert ours <= {*own, "network.memory", "callers", "counts"}
+        assert ours <= {*own, "network.memory", "callers", "counts", "blocks"}
         assert not others & {"numpy", "diffusers", "sklearn", "tqdm"}
 
 

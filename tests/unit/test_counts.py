@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,45 @@ CASES = {
 def test_other_numbers_are_refused_by_name(name: str, call, bad: object) -> None:
     with pytest.raises((TypeError, ValueError), match=f"{name}( must be|=)"):
         call(bad)
+
+
+@pytest.mark.parametrize("bad", [[0.5], "12", ["3"], np.array([1.5]), np.int64(3), torch.tensor(3)])
+def test_seeds_that_are_no_whole_numbers(bad: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"seeds must (be integers|list one integer)"):
+        hsem.sample(MODEL, bad, steps=2)
+
+
+@pytest.mark.parametrize("seeds", [np.arange(3), torch.arange(3), range(3), [np.int8(0), 1.0, 2]])
+def test_seeds_of_any_library(seeds: Any) -> None:
+    assert hsem.sample(MODEL, seeds, steps=2, progress=False).seeds == (0, 1, 2)
+
+
+@pytest.mark.parametrize("steps, fine", [([1.7], False), ("1", False), (torch.arange(1, 3), True)])
+def test_steps_of_an_edit_are_whole_numbers(steps: Any, fine: bool) -> None:
+    if fine:  # control
+        assert hsem.only_at(lambda i, h: h + 1, steps)(2, H[0]).equal(H[0] + 1)
+        return
+    with pytest.raises(ValueError, match="steps must name step indices, whole numbers from 0 on"):
+        hsem.only_at(lambda i, h: h, steps)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "two", [np.array(2.0), np.float64(2), Fraction(2), Decimal(2), True + True]
+)
+def test_a_direction_times_any_number(two: Any) -> None:
+    for found in (DIRECTION * two, two * DIRECTION, DIRECTION / (1 / two)):
+        assert found.delta_h.dtype == torch.float32 and torch.equal(found.delta_h, 2 * H[0])
+        assert repr(found.provenance["factor"]) == "2.0"
+    for other in ("2", None, DIRECTION):  # control
+        with pytest.raises(TypeError):
+            DIRECTION * other
+
+
+@pytest.mark.parametrize("to", [25, np.int64(25), torch.tensor(25)])
+def test_a_number_of_steps_is_no_grid(to: Any) -> None:
+    with pytest.raises(TypeError, match=r"use resampled\(model.schedule\("):
+        DIRECTION.resampled(to)
 
 
 @pytest.mark.parametrize("other", [1, 1.5, None, H[0]])

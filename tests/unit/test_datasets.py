@@ -52,6 +52,18 @@ def test_errors(tmp_path):
         expressions(tmp_path / "half.npz")
 
 
+@pytest.mark.parametrize(("dtype", "fine"), [(np.uint8, True), (np.uint16, False)])
+def test_other_numbers_than_bytes_are_refused(tmp_path, dtype, fine):
+    path, labels = tmp_path / "a.npz", np.zeros((1, 1), np.float32)
+    images = np.full((1, 4, 4, 3), np.iinfo(dtype).max, dtype)
+    np.savez(path, images=images, labels=labels, names=np.array(["a"]))
+    if fine:  # control
+        assert hsem.datasets.portraits(path).images.max() == 1
+        return
+    with pytest.raises(OSError, match="images must be uint8, got uint16"):
+        hsem.datasets.portraits(path)
+
+
 def test_held_out_portraits_differ_from_expression_portraits(pictures):
     held = hsem.datasets.portraits()
     assert held.names == pictures.names

@@ -233,6 +233,19 @@ def test_whatever_goes_wrong_leaves_nothing(tmp_path: Path, error: type[BaseExce
     ]
 
 
+def test_an_interrupt_while_a_file_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "close", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            files.check_writable(tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
 def test_links_and_permissions_stay(tmp_path: Path) -> None:
     save = direction(1.0).save
     plain = tmp_path / "plain"

@@ -181,6 +181,17 @@ def test_files_that_are_something_else(good, bad, measured):
     refused(reader, path)
 
 
+@pytest.mark.parametrize("length", [0x3C20, 0x3C2020])
+def test_a_length_that_reads_as_the_start_of_a_page(tmp_path, length):
+    path = tmp_path / "d.safetensors"
+    make_direction(path)
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    path.write_bytes(struct.pack("<Q", length) + data[8:end].ljust(length) + data[end:])
+    assert path.read_bytes().lstrip().startswith(b"<")
+    assert torch.equal(hsem.Direction.load(path).delta_h, torch.ones(3, *MODEL.h_shape))
+
+
 def test_a_pointer_of_git_lfs_is_called_so(good):
     reader, path = good
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 45\n")
@@ -297,11 +308,7 @@ def test_shapes_that_do_not_fit(good):
         longer = {**arrays, name: stack([array, array[:1]])}
         deeper = {**arrays, name: array[None]}
         lacking = {key: value for key, value in arrays.items() if key != name}
-        cases = [deeper, lacking]
-        # of these files one array says how long it is, and nothing else does
-        if not (name == "scores" and path.name == "p.safetensors"):
-            cases.append(longer)
-        for wrong in cases:
+        for wrong in (deeper, lacking, longer):
             rewrite(path, wrong, meta)
             refused(reader, path)
             touched += 1
@@ -363,7 +370,10 @@ def test_headers_that_say_something_else(good, bad):
     "change",
     [{"width": 20_000}, {"width": 10**9}, {"width": -1}, {"width": "2"}, {"attributes": []},
      {"attributes": [{"name": "yaw"}]}, {"attributes": 5}, {"metrics": None, "width": None},
-     {"attributes": [{"name": "yaw", "unit": "", "mean": float("nan"), "spread": 1.0}]}],
+     {"attributes": [{"name": "yaw", "unit": "", "mean": float("nan"), "spread": 1.0}]},
+     *({"attributes": [{"name": "yaw", "unit": "", "mean": 0.0, "spread": 1.0, **wrong}]} for wrong
+       in ({"binary": 2}, {"binary": None}, {"temperature": 0.0}, {"temperature": -1.0},
+           {"name": None}, {"name": 5}))],
 )  # fmt: skip
 def test_cards_of_a_classifier(tmp_path, change, measured):
     path = tmp_path / "model.safetensors"
@@ -371,6 +381,35 @@ def test_cards_of_a_classifier(tmp_path, change, measured):
     card = json.loads((tmp_path / "attributes.json").read_text())
     (tmp_path / "attributes.json").write_text(json.dumps({**card, **change}))
     refused(READERS["classifier"], path)
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [*(("n", n) for n in (-5, 0, 3, 10**30, "8", 8.5)),
+     *(("shape", shape) for shape in ([3, 4, 4], [3, -4, -2, 2], [3, 4, 2, 2.0])),
+     ("squares", -1.0), ("total", -1.0)],
+)  # fmt: skip
+def test_states_that_no_pca_can_have(tmp_path, key, change):
+    path = tmp_path / "p.safetensors"
+    make_pca(path)
+    arrays, meta = contents(path)
+    if key in arrays:
+        arrays[key] = with_first(arrays[key], change)
+    else:
+        meta["about"] = json.dumps({**json.loads(meta["about"]), key: change})
+    rewrite(path, arrays, meta)
+    refused(READERS["pca"], path)
+
+
+@pytest.mark.parametrize("factor", ["abc", None, [2]])
+def test_a_direction_times_something_else(tmp_path, factor):
+    path = tmp_path / "d.safetensors"
+    make_direction(path)
+    arrays, meta = contents(path)
+    rewrite(path, arrays, {**meta, "provenance": json.dumps({"factor": 2})})
+    assert (2 * hsem.Direction.load(path)).provenance["factor"] == 4  # control
+    rewrite(path, arrays, {**meta, "provenance": json.dumps({"factor": factor})})
+    refused(READERS["direction"], path)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,33 @@ def test_modes_without_a_known_range_are_refused(tmp_path, mode):
         read_photo(path)
 
 
+def test_sixteen_bits_without_a_known_range_are_refused(tmp_path):
+    """FITS counts from any zero, by keywords that Pillow passes over."""
+    cards = ("SIMPLE  = T", "BITPIX  = 16", "NAXIS   = 2", "NAXIS1  = 8", "NAXIS2  = 8", "END")
+    for bits in (8, 16):
+        head = "".join(card.ljust(80) for card in cards).replace("= 16", f"= {bits}".ljust(4))
+        (tmp_path / "sky.fits").write_bytes(head.ljust(2880).encode() + bytes(2880))
+        if bits == 8:
+            assert read_photo(tmp_path / "sky.fits", 8).max() == -1  # control
+    with pytest.raises(
+        OSError, match=r"sky\.fits.*in a FITS do not say.*save it with 8 or 16 bits"
+    ):
+        read_photo(tmp_path / "sky.fits")
+
+
+@pytest.mark.parametrize(("sign", "fine"), [(1, True), (2, False)])
+def test_eight_bits_with_a_sign_are_refused(tmp_path, sign, fine):
+    path = tmp_path / "signed.tif"
+    Image.fromarray(np.uint8(RAMP * 127)).save(path, tiffinfo={339: sign})
+    with Image.open(path) as file:
+        assert file.tag_v2[339] == (sign,) and file.mode == "L"
+    if fine:  # control
+        read_photo(path)
+        return
+    with pytest.raises(OSError, match=r"signed\.tif.*numbers of either sign.*save it with 8"):
+        read_photo(path)
+
+
 @pytest.mark.parametrize(
     ("mode", "suffix"),
     [("1", "png"), ("L", "png"), ("P", "gif"), ("P", "png"), ("LA", "png"), ("RGB", "jpg"),
@@ -332,6 +359,37 @@ def test_eyes_are_those_of_the_upright_picture(tmp_path, orientation):
         stored.save(tmp_path / "bare.png")
         eyes = tuple((min(x, stored.width), min(y, stored.height)) for x, y in eyes)
         assert not torch.equal(read_photo(tmp_path / "bare.png", 64, eyes=eyes), expected)
+
+
+def exif(*tags: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF by hand: (tag, kind, count, four bytes)."""
+    entries = b"".join(struct.pack("<HHI", *tag[:3]) + tag[3] for tag in tags)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+TURNED = (0x0112, 3, 1, struct.pack("<HH", 6, 0))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(
+    ("about", "turned"),
+    [
+        (exif(TURNED), True),  # control
+        (exif((0x0100, 2, 4, b"ab\0\0"), TURNED), True),  # a width that is a text
+        (exif((0x0100, 8, 1, struct.pack("<hh", -5, 0)), TURNED), True),  # or below zero
+        (exif((0x0112, 2, 4, b"ab\0\0")), False),
+        (b"Exif\0\0garbage, and no TIFF", False),
+        (b"Exif\0\0II*\0" + b"\xff" * 20, False),
+    ],
+    ids=["good", "text", "negative", "orientation", "garbage", "cut"],
+)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_picture_is_read_whatever_its_metadata(tmp_path, suffix, about, turned):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.uint8(RAMP * 255)).convert("RGB").save(path, exif=about)
+    ramp = read_photo(path, 32)
+    along = ramp.mean(dim=(0, 2) if turned else (0, 1))
+    np.testing.assert_allclose((along.numpy() + 1) / 2, RAMP[0], atol=0.03)
 
 
 NAN, INF = float("nan"), float("inf")

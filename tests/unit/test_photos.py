@@ -161,7 +161,7 @@ def names_read(folder, **options) -> list[str]:
     "name",
     ["anna/happy/._1.png", "._anna/happy/1.png", "__MACOSX/anna/happy/1.png",
      ".trash/anna/sad/1.png", "@eaDir/anna/sad/1.png", "$RECYCLE.BIN/S-1/anna/sad/1.png",
-     "lost+found/anna/sad/1.png",
+     "lost+found/anna/sad/1.png", "#recycle/anna/sad/1.png",
      "anna/happy/.DS_Store", "anna/happy/Thumbs.db", "anna/happy/desktop.ini", "anna/notes.txt"],
 )  # fmt: skip
 def test_what_systems_put_beside_pictures_is_passed_over(folder, name, recwarn):
@@ -170,6 +170,24 @@ def test_what_systems_put_beside_pictures_is_passed_over(folder, name, recwarn):
     (folder / "ben" / "sad").mkdir(parents=True)  # an empty folder
     assert sorted(names_read(folder)) == sorted(PERSON)
     assert not recwarn.list
+
+
+def test_folders_that_may_not_be_read(folder, monkeypatch):
+    """Those of systems are passed over unseen, others are named; here root may read them all."""
+    for name in ("lost+found", ".Trashes", "ben"):
+        (folder / name).mkdir()
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.name in ("lost+found", ".Trashes", "ben"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.warns(UserWarning, match=r"left out 1 of 3 .*ben \(Permission denied\)$"):
+        assert sorted(names_read(folder)) == sorted(PERSON)
+    with pytest.raises(PermissionError):
+        read_expressions(folder / "ben")
 
 
 def test_companions_of_macos_beside_bu3dfe(tmp_path, recwarn):
@@ -300,6 +318,12 @@ def test_folders_and_layouts_that_cannot_be(folder):
     words = r"(?P<subject>\w+)/(?P<expression>\w+)/(?P<intensity>.+)"
     with pytest.raises(ValueError, match=r"intensity must be a number.*'1.png' in 'anna/happy/1"):
         read_expressions(folder, layout=words)
+    optional, seen = r"(?P<subject>\w+)/(?P<expression>\w+)/(?P<intensity>\d+x)?", []
+    with pytest.raises(ValueError, match=r"must be a number.* finds None in 'anna/happy/1"):
+        read_expressions(
+            folder, layout=optional, read=lambda path: seen.append(path) or read_photo(path, 4)
+        )
+    assert len(seen) == 1  # at the first of two pictures
     sizes = iter((4, 5))
     with pytest.raises(ValueError, match=r"one shape, got \(3, 4, 4\) and then \(3, 5, 5\)"):
         read_expressions(folder, layout="folders", read=lambda path: read_photo(path, next(sizes)))

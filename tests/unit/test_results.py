@@ -92,6 +92,16 @@ def test_missing_damaged_and_foreign_files(model, tmp_path: Path) -> None:
         results.load(foreign, model)
 
 
+def test_a_user_without_a_home_is_told_what_helps(monkeypatch) -> None:
+    for name in ("HOME", "HSEM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 987_654_321)  # as in many containers
+    with pytest.raises(OSError, match=r"no home folder.*HSEM_CACHE"):
+        results.cache()
+    monkeypatch.setenv("HSEM_CACHE", "there")
+    assert results.cache() == Path("there")  # control
+
+
 def test_numbers_too_large_for_half_precision_are_refused(model, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="65504"):
         results.save(tmp_path / "big", model, {"big": torch.tensor([1e5])})

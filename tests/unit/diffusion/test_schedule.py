@@ -6,7 +6,8 @@ import warnings
 from typing import Any
 
 import pytest
-from diffusers import DDIMScheduler, DDPMScheduler
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 import hsem
 
@@ -40,22 +41,45 @@ def test_the_warning_points_at_the_line_of_the_caller() -> None:
         assert [w.filename for w in told] == [__file__]
 
 
-@pytest.mark.parametrize("setting", [{"thresholding": True}, {"variance_type": "fixed_large"}])
+@pytest.mark.parametrize(
+    "setting",
+    [{"thresholding": True}, {"variance_type": "fixed_large"},
+     {"variance_type": "fixed_large_log"}, {"variance_type": "learned_range"},
+     {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"use_beta_sigmas": True},
+     {"use_lu_lambdas": True}, {"use_flow_sigmas": True}],
+)  # fmt: skip
 def test_what_the_sampler_of_hsem_leaves_out_is_told(setting: dict[str, Any]) -> None:
     unet = hsem.tiny_unet().unet
     (key,) = setting
+    kind = DPMSolverMultistepScheduler if key.startswith("use") else DDPMScheduler
     with pytest.warns(UserWarning, match=f"says {key}=.*leaves out") as told:
-        hsem.load(unet, scheduler=DDPMScheduler(**setting))
+        hsem.load(unet, scheduler=kind(**setting))
     assert [w.filename for w in told] == [__file__]
     with warnings.catch_warnings():  # control: what most schedulers of diffusers say
         warnings.simplefilter("error")
         hsem.load(unet, scheduler=DDPMScheduler(clip_sample=True))
+        hsem.load(unet, scheduler=DPMSolverMultistepScheduler())
+
+
+@pytest.mark.parametrize("beta_start", [0.0, 1e-9])
+def test_a_schedule_that_begins_without_noise(beta_start: float) -> None:
+    def sampled(start: float) -> torch.Tensor:
+        model = hsem.load(hsem.tiny_unet().unet, scheduler=DDIMScheduler(beta_start=start))
+        assert (model.alpha_bar[0] == 1) == (start < 1e-8)
+        return hsem.sample(model, [1], steps=4, progress=False).images
+
+    torch.testing.assert_close(sampled(beta_start), sampled(1e-7), atol=0.01, rtol=1e-3)
+    assert (sampled(beta_start) - sampled(1e-2)).abs().max() > 0.1  # control
 
 
 def test_a_last_step_that_differs_from_diffusers_is_told() -> None:
     unet = hsem.tiny_unet().unet
-    with pytest.warns(UserWarning, match="set_alpha_to_one=False"):
-        hsem.load(unet, scheduler=DDIMScheduler(set_alpha_to_one=False))
+    for scheduler, said in (
+        (DDIMScheduler(set_alpha_to_one=False), "set_alpha_to_one=False"),
+        (DPMSolverMultistepScheduler(final_sigmas_type="sigma_min"), "final_sigmas_type='sigma_m"),
+    ):
+        with pytest.warns(UserWarning, match=f"{said}.* ends short of alpha_bar = 1"):
+            hsem.load(unet, scheduler=scheduler)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hsem.load(unet, scheduler=DDIMScheduler())

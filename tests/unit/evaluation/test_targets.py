@@ -98,6 +98,16 @@ def test_beyond_chance_counts_people() -> None:
     assert times < 1.5 and people < 4
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"<!DOCTYPE html>"])
+def test_a_damaged_evaluation_is_named(tmp_path, content: bytes) -> None:
+    path = tmp_path / "evaluation.json"
+    path.write_bytes(b'{"frechet": NaN}')
+    assert list(targets.evaluation(tmp_path)) == ["frechet"]  # control
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=str(path)):
+        targets.evaluation(tmp_path)
+
+
 def test_networks_that_are_gone_keep_their_numbers() -> None:
     old = targets.earlier()
     assert set(old) == {"2.75 M weights", "two million pictures"}

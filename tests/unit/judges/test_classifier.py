@@ -97,6 +97,12 @@ def test_each_kind_comes_back_from_a_file(kind: str, tmp_path: Path) -> None:
     assert len(again.statistics(x)[0]) > 8
 
 
+def test_two_attributes_of_one_name_are_refused() -> None:
+    yaw = classifier.load().attributes[0]
+    with pytest.raises(ValueError, match="names of a scorer must be different"):
+        classifier.PortraitClassifier((yaw, yaw), width=2)
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match=r"kind must be one of plain, residual, got 'vit'"):
         classifier.PortraitClassifier(classifier.load().attributes, kind="vit")

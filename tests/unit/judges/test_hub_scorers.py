@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 transformers = pytest.importorskip("transformers", reason="the optional package of hsem[hub]")
 
@@ -147,6 +148,29 @@ def test_what_was_read_does_not_change_with_the_file(clip_folder, tmp_path, imag
         file.write(bytes(path.stat().st_size - file.tell()))
     assert torch.equal(scorer(images), before)
     assert not torch.equal(kind.load(folder, output="logit", device="cpu")(images), before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [(ClipScorer, "visual_projection.weight"), (ImageClassifier, "classifier.bias")],
+)
+@pytest.mark.parametrize("fault", ["lacks", "holds NaN"])
+def test_weights_that_are_not_whole_are_refused(clip_folder, tmp_path, kind, key, fault):
+    """transformers fills what is missing with random numbers, and says it in the log alone."""
+    folder = tmp_path / "model"
+    if kind is ClipScorer:
+        shutil.copytree(clip_folder, folder)
+    else:
+        folder.mkdir()
+        tiny_classifier(folder, ("young", "old"), "multi_label_classification")
+    kind.load(folder, device="cpu")  # control
+    state = load_file(folder / "model.safetensors")
+    value = state.pop(key)
+    if fault != "lacks":
+        state[key] = value * torch.nan
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(OSError, match=f"from '{folder}'.*it {fault}.* such as '{key}'"):
+        kind.load(folder, device="cpu")
 
 
 def sigmoid(x):

@@ -170,6 +170,12 @@ def test_complaints(unet: Any) -> None:
         with pytest.raises(ValueError, match="visited twice has one row"):
             with hsem.edit_h(unet, hsem.add(torch.zeros(rows, 16, 4, 4)), scheduler.timesteps):
                 pass
+    many = diffusers.EulerDiscreteScheduler(**NOISE, use_karras_sigmas=True)
+    many.set_timesteps(100)
+    assert len(many.timesteps.unique()) == 100  # none is visited twice
+    with pytest.raises(ValueError, match=r"100 steps, .* round to one whole number.*fewer steps"):
+        with hsem.edit_h(unet, hsem.add(torch.zeros(100, 16, 4, 4)), many.timesteps):
+            pass
     other = hsem.Direction(torch.zeros(2, 16, 4, 4), (700, 3))
     with pytest.raises(ValueError, match=r"direction\.resampled\(\(800, 600, 400, 200, 0\)\)"):
         with hsem.edit_h(unet, hsem.add(other), scheduler.timesteps):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 import hsem
 from hsem.network import watching
+from hsem.network.unet import fingerprint
 
 PATIENCE = 600  # seconds; on a starved machine a thread may wait long, but not for ever
 X = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
@@ -111,6 +113,9 @@ def in_each_way(net: nn.Module, compiled: Callable[[nn.Module], Any], ran_before
             called(run)
             called(run, 400)
         assert record.timesteps == [500, 400]
+        with hsem.record_h(held) as record:  # the one of them, while the pipeline calls the other
+            called(net)
+        assert record.timesteps == [500]
         with hsem.edit_h(held, doubled, [500]):
             torch.testing.assert_close(called(run), edited)
         torch.testing.assert_close(called(run), plain)  # and nothing of it is compiled in
@@ -124,6 +129,14 @@ def test_a_compiled_network_that_is_not_called_is_still_noticed(small: nn.Module
     with pytest.raises(RuntimeError, match="was not called"):
         with hsem.record_h(small):
             pass
+
+
+@pytest.mark.usefixtures("no_compiled_code")
+def test_a_compiled_block_does_not_change_who_a_network_is(net: Any) -> None:
+    before = fingerprint(net)
+    net.mid_block = wrapped(net.mid_block)
+    assert fingerprint(net) == before == hsem.tiny_unet(0).fingerprint
+    assert before != hsem.tiny_unet(1).fingerprint  # control
 
 
 # ------------------------------------------------------------------------- wrapped, and exported
@@ -191,6 +204,34 @@ def test_after_an_error(net: Any, error: type[BaseException], where: str) -> Non
     assert len(record) == 1
 
 
+@pytest.mark.parametrize("where", ["conv_in", "up_blocks"])
+def test_after_an_interrupt_within_the_block(where: str) -> None:
+    """What is called by hand then is not taken for a part of the call that was cut off."""
+    model = hsem.tiny_unet(0)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    part: Any = getattr(model.unet, where)
+    handle = (part if where == "conv_in" else part[0]).register_forward_hook(interrupt)
+    with hsem.edit_h(model.unet, doubled, [500]):
+        with pytest.raises(KeyboardInterrupt):
+            called(model.unet)
+        handle.remove()
+        with pytest.raises(RuntimeError, match="outside of its network"):
+            model.encode(X, 500)
+        called(model.unet)  # and the next call is edited
+
+
+def test_a_copy_made_within_the_block_is_not_watched(net: nn.Module) -> None:
+    plain = called(net)
+    with hsem.record_h(net) as record, hsem.edit_h(net, doubled, [500]):
+        copied = copy.deepcopy(net)
+        assert torch.equal(called(copied), plain) and not len(record)
+        assert not torch.equal(called(net), plain) and len(record) == 1  # control
+    assert torch.equal(called(copied), plain)
+
+
 def test_nested_blocks_close_in_any_order(net: nn.Module) -> None:
     plain = called(net)
     outer, edit, inner = hsem.record_h(net), hsem.edit_h(net, doubled, [500]), hsem.record_h(net)
@@ -244,7 +285,7 @@ def test_a_block_that_closes_while_another_opens_waits_for_nobody(small: nn.Modu
     def within_the_lock() -> None:
         block = watching._as_written()
         block.__enter__()
-        with watching._as_written.lock:
+        with watching._eager.lock:
             block.__exit__(None, None, None)
         finished.set()
 
@@ -252,7 +293,7 @@ def test_a_block_that_closes_while_another_opens_waits_for_nobody(small: nn.Modu
     assert "torch._dynamo" in sys.modules  # control: else there is nothing to set, nor to lock
     threading.Thread(target=within_the_lock, daemon=True).start()
     assert finished.wait(60)
-    assert watching._as_written.blocks == 0
+    assert not watching._eager.blocks
 
 
 def test_two_threads_in_one_block_keep_their_timesteps(net: Any) -> None:

@@ -106,6 +106,8 @@ def test_wrong_configs(case: str, tmp_path: Path) -> None:
         ({"steps_offset": 5000}, "steps_offset=5000"),
         ({"timestep_spacing": "bogus"}, "timestep_spacing='bogus'"),
         ({"prediction_type": "sample"}, "prediction_type='sample'"),
+        ({"trained_betas": 0.1}, r"noise levels of shape \(\)"),
+        ({"trained_betas": [[0.1]]}, r"noise levels of shape \(1, 1\).*one list of numbers"),
     ],
 )
 def test_wrong_schedulers(change: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -114,6 +116,25 @@ def test_wrong_schedulers(change: dict[str, Any], message: str, tmp_path: Path) 
     with pytest.raises((OSError, ValueError), match=message) as caught:
         hsem.load(tmp_path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "got"), [({}, "an empty mapping"), ({"error": "Not found"}, "error")]
+)
+def test_a_scheduler_that_says_nothing(content: dict[str, Any], got: str, tmp_path: Path) -> None:
+    path = flat(tmp_path, network()) / "scheduler_config.json"
+    path.write_text(json.dumps({"beta_schedule": "linear"}))
+    hsem.load(tmp_path, device="cpu")  # control
+    path.write_text(json.dumps(content))
+    with pytest.raises(OSError, match=f"{re.escape(str(path))} describes no noise.*got {got}"):
+        hsem.load(tmp_path)
+
+
+def test_a_network_that_cannot_be_split_is_named(tmp_path: Path) -> None:
+    path = flat(tmp_path, network()) / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sample_size": None}))
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}: .*has no sample_size"):
+        hsem.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +272,36 @@ def test_a_checkpoint_under_the_name_of_weights(tmp_path: Path) -> None:
     flat_bin(tmp_path, network())
     torch.save({"state_dict": network().state_dict(), "epoch": 3}, tmp_path / f"{STEM}.bin")
     with pytest.raises(OSError, match="holds a mapping of state_dict, epoch"):
+        hsem.load(tmp_path)
+
+
+ODD: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], str]] = {
+    "plain": (lambda x: x, ""),  # control
+    "without numbers": (lambda x: x.to("meta"), "that is without numbers"),
+    "sparse": (lambda x: x.to_sparse(), "that is torch.sparse_coo"),
+    "compressed": (lambda x: x[None].to_sparse_csr(), "that is torch.sparse_csr"),
+    "nested": (lambda x: torch.nested.nested_tensor([x, x]), "that is nested"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(Sparse|nested)")
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_of_another_layout(kind: str, tmp_path: Path) -> None:
+    (path,) = flat_bin(tmp_path, network()).glob(f"{STEM}.bin")
+    change, message = ODD[kind]
+    state = network().state_dict()
+    torch.save({**state, "conv_in.bias": change(state["conv_in.bias"])}, path)
+    if not message:
+        hsem.load(tmp_path, device="cpu")
+        return
+    with pytest.raises(OSError, match=f"{re.escape(str(path))} holds 'conv_in.bias' .*{message}"):
+        hsem.load(tmp_path)
+
+
+def test_weights_by_number(tmp_path: Path) -> None:
+    (path,) = flat_bin(tmp_path, network()).glob(f"{STEM}.bin")
+    torch.save(dict(enumerate(network().parameters())), path)
+    with pytest.raises(OSError, match=f"{re.escape(str(path))} holds a mapping of 0, 1, 2, 3"):
         hsem.load(tmp_path)
 
 

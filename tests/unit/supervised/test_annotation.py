@@ -1,5 +1,6 @@
 """Annotating samples: the table, its file, and going on after an interruption."""
 
+import json
 import warnings
 
 import numpy as np
@@ -173,13 +174,33 @@ def test_damaged_and_foreign_files_are_refused(table, tmp_path):
 
 def test_eta_out_of_range_is_refused(table, tmp_path):
     path = tmp_path / "table.npz"
-    for eta, fine in (((0.0, 1.0, 0.5), True), ((7.0, -3.0, 0.0), False)):
-        Annotation(table.seeds, table.scores, table.names, table.timesteps, eta).save(path)
-        if fine:  # control
-            assert Annotation.load(path).eta == eta
-        else:
-            with pytest.raises(ValueError, match="eta must lie between 0"):
-                Annotation.load(path)
+    Annotation(table.seeds, table.scores, table.names, table.timesteps, (0.0, 1.0, 0.5)).save(path)
+    assert Annotation.load(path).eta == (0.0, 1.0, 0.5)  # control
+    with np.load(path) as file:
+        arrays = dict(file)
+    for eta, message in (([7.0, -3.0, 0.0], "eta must lie between 0"), ([1.0], "one per step")):
+        about = {**json.loads(str(arrays["about"])), "eta": eta}
+        np.savez(path, **{**arrays, "about": np.array(json.dumps(about))})
+        with pytest.raises(ValueError, match=message):
+            Annotation.load(path)
+        with pytest.raises(ValueError, match=message):
+            Annotation(table.seeds, table.scores, table.names, table.timesteps, eta)
+
+
+def test_infinite_scores_are_refused(table):
+    with pytest.raises(ValueError, match=r"infinite scores for \['lower'\]"):
+        scores = table.scores.index_fill(1, torch.tensor(1), float("inf"))
+        Annotation(table.seeds, scores, table.names, table.timesteps, table.eta)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.bfloat16, torch.float32])
+def test_scores_of_any_kind_survive_the_file(table, tmp_path, dtype):
+    scores = (100 * table.scores).to(dtype)
+    scores.requires_grad_(scores.is_floating_point())
+    made = Annotation(table.seeds, scores, table.names, table.timesteps, table.eta)
+    made.save(tmp_path / "table.npz")
+    back = Annotation.load(tmp_path / "table.npz")
+    assert back.scores.dtype == torch.float64 and torch.equal(back.scores, scores.double())
 
 
 def test_a_table_knows_its_model(model, table, tmp_path):

@@ -142,6 +142,37 @@ def test_a_checkpoint_of_an_older_version_names_no_scorer(tiny, tmp_path):
     assert len(harvest(tiny, range(9), pca=HSpacePCA(3), scorer=brightness, **settings).seeds_) == 9
 
 
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.mean((1, 2, 3)), r"\(4, a\), got \(4,\); a single attribute is a column"),
+        (lambda x: x.mean(3), r"\(4, a\), got \(4, 3, 16\)"),
+        (lambda x: x.mean(), r"\(4, a\), got \(\)"),
+        (lambda x: torch.log(brightness(x) * 0), r"infinite scores for \[0, 1, 2\]"),
+    ],
+)
+def test_scores_that_no_checkpoint_could_keep_are_refused_at_once(
+    tiny, tmp_path, function, message
+):
+    settings = {"checkpoint": tmp_path / "checkpoint", **SETTINGS}
+    with pytest.raises(ValueError, match=message):
+        harvest(tiny, range(8), pca=HSpacePCA(2), scorer=function, **settings)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.bfloat16, torch.float64])
+def test_scores_of_any_kind_go_on(tiny, tmp_path, dtype):
+    def scorer(images):
+        return (100 * brightness(images)).to(dtype)
+
+    settings = {"checkpoint": tmp_path / "checkpoint", **SETTINGS}
+    harvest(tiny, range(4), pca=HSpacePCA(2), scorer=scorer, **settings)
+    grown = harvest(tiny, range(8), pca=HSpacePCA(2), scorer=scorer, **settings)
+    assert grown.attributes_.dtype == dtype and len(grown.attributes_) == 8
+    with pytest.raises(ValueError, match="scores of the first seed"):  # control
+        harvest(tiny, range(8), pca=HSpacePCA(2), scorer=lambda x: ~scorer(x).bool(), **settings)
+
+
 def test_a_fitted_pca_is_refused(tiny):
     pca = harvest(tiny, range(4), pca=HSpacePCA(2), **SETTINGS)
     with pytest.raises(ValueError, match="already seen 4 samples"):

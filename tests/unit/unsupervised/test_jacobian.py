@@ -305,7 +305,14 @@ def test_the_solver_knows_nothing_but_torch(module):
             root = "." if node.level else (node.module or "").split(".")[0]
             assert root in standard | {"torch", "."} | {"warnings"}
             if node.level:
-                assert node.module in ("search", "products", "network.memory", "counts", "callers")
+                assert node.module in (
+                    "search",
+                    "products",
+                    "network.memory",
+                    "counts",
+                    "callers",
+                    "blocks",
+                )
         elif isinstance(node, ast.Import):
             assert all(x.name in {"math", "torch", "warnings", "weakref"} for x in node.names)
 

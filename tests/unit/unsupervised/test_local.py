@@ -8,7 +8,13 @@ from torch.utils.checkpoint import checkpoint
 
 import hsem
 from hsem.unsupervised.jacobian import jacobian_svd, largest_principal_angle
-from hsem.unsupervised.local import ImageDirections, image_directions, image_spectrum, trajectory
+from hsem.unsupervised.local import (
+    ImageDirections,
+    _differentiable,
+    image_directions,
+    image_spectrum,
+    trajectory,
+)
 from hsem.unsupervised.masks import rectangle, share_inside
 
 STEPS = 5
@@ -201,6 +207,22 @@ def test_a_network_with_gradient_checkpointing(solver, mask) -> None:
     model.unet.enable_gradient_checkpointing(old)
     with pytest.raises(ValueError, match="gradient checkpointing"):
         hsem.jacobian_svd(lambda x: model.decode(x, context), h, 1)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_blocks_of_threads_leave_the_network_as_it_was(inner) -> None:
+    """The one that begins first ends first."""
+    unet = hsem.tiny_unet(0).unet.to(memory_format=torch.channels_last)
+    unet.enable_gradient_checkpointing()
+    weight, strides = unet.conv_in.weight, unet.conv_in.weight.stride()
+    first, second = _differentiable(unet, True), _differentiable(unet, inner)
+    first.__enter__()
+    second.__enter__()
+    assert weight.is_contiguous() and not unet.is_gradient_checkpointing
+    first.__exit__(None, None, None)
+    assert weight.is_contiguous() == inner and not unet.is_gradient_checkpointing
+    second.__exit__(None, None, None)
+    assert weight.stride() == strides and unet.is_gradient_checkpointing
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])

@@ -26,9 +26,14 @@ def test_rectangle_in_fractions():
     assert masks.rectangle(64, 0.25, 0.5, 0.75, 1.0).mean() == mask.mean()  # any resolution
 
 
-@pytest.mark.parametrize("size", [8, (8, 8), (3, 8, 8), SimpleNamespace(image_shape=(3, 8, 8))])
+@pytest.mark.parametrize(
+    "size",
+    [8, (8, 8), (3, 8, 8), SimpleNamespace(image_shape=(3, 8, 8)), np.int64(8), torch.tensor(8),
+     np.array([8, 8])],
+)  # fmt: skip
 def test_sizes(size):
     assert masks.ellipse(size, 0.5, 0.5, 0.2).shape == (8, 8)
+    assert masks.from_array(np.ones((4, 4)), size).shape == (8, 8)
 
 
 def test_ellipse_area_axes_and_turn():
@@ -209,6 +214,14 @@ def test_masks_of_images_are_accepted_with_leading_ones():
     assert masks.checked_mask(torch.ones(1, 1, 4, 4, dtype=torch.bool), (4, 4)).shape == (4, 4)
 
 
+def upside_down(mask):
+    """A picture whose table of colours holds white (here 1) before black."""
+    picture = Image.new("P", tuple(mask.shape[::-1]))
+    picture.putdata((1 - mask.flatten()).int().tolist())
+    picture.putpalette([1, 1, 1, 0, 0, 0])
+    return picture
+
+
 GIVEN = {
     "tensor": lambda m: m,
     "booleans": lambda m: m.bool(),
@@ -216,6 +229,8 @@ GIVEN = {
     "whole numbers": lambda m: m.to(torch.uint8).numpy(),
     "list": lambda m: m.tolist(),
     "picture": lambda m: Image.fromarray(m.to(torch.uint8).numpy()),
+    "palette": lambda m: upside_down(m),
+    "palette with alpha": lambda m: upside_down(m).convert("PA"),
     "channel last": lambda m: m[..., None],
     "channel first": lambda m: m[None].numpy(),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
@@ -93,6 +96,20 @@ def test_settings_can_be_searched(h_seqs: torch.Tensor) -> None:
         scores = pca.fit(h_seqs).transform(h_seqs)
         assert torch.equal(scores, HSpacePCA(**setting).fit_transform(h_seqs))
         assert hasattr(pca.set_params(**setting), "components_")  # control: nothing was changed
+
+
+@pytest.mark.parametrize("odd", [lambda a: a[::-1][::-1], lambda a: a.astype(">f8")])
+def test_arrays_that_torch_does_not_take(h_seqs: torch.Tensor, odd: Callable[..., Any]) -> None:
+    """Those that run backwards, and those with the bytes of another machine."""
+    pca, backwards = HSpacePCA(2).fit(h_seqs), odd(h_seqs.numpy()[::-1].copy())[::-1]
+    found = HSpacePCA(2).fit(backwards)
+    assert torch.equal(found.components_, pca.components_)
+    scores = pca.transform(h_seqs)
+    assert torch.equal(found.transform(backwards), scores)
+    again = found.inverse_transform(odd(scores.numpy())[::-1])
+    assert torch.equal(again, pca.inverse_transform(scores.flip(0)))
+    with pytest.raises(ValueError):  # control
+        torch.from_numpy(backwards)
 
 
 def test_numpy_and_a_pipeline(h_seqs: torch.Tensor) -> None:

@@ -1,5 +1,7 @@
 """J v and Jᵀ u against the explicit Jacobian, in every mode, on every kind of layer we meet."""
 
+from threading import Event, Thread
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -88,6 +90,36 @@ def test_fused_attention_is_why_products_switch_it_off(net, h):
         JacobianProducts(one, h.float()).push(torch.ones(1, *h.shape))
     finally:
         net.double()
+
+
+@pytest.mark.parametrize("products", ["vjp", "jvp"])
+def test_threads_leave_fused_attention_as_it_was(h, products):
+    """One begins within the other and outlasts it: plain for both, and fused afterwards."""
+    inside, over, fused = Event(), Event(), torch.backends.cuda.flash_sdp_enabled
+    seen = [fused()]
+
+    def ours(x: Tensor) -> Tensor:
+        if not inside.is_set():
+            thread.start()
+            assert inside.wait(60)
+        return x.sin()
+
+    def of_the_thread(x: Tensor) -> Tensor:
+        inside.set()
+        assert over.wait(60)
+        seen.append(fused())
+        return x.sin()
+
+    def push(f) -> Tensor:
+        return JacobianProducts(f, h, products=products).push(h[None])
+
+    thread = Thread(target=push, args=(of_the_thread,))
+    try:
+        push(ours)
+    finally:
+        over.set()
+        thread.join(60)
+    assert seen[0] and not any(seen[1:]) and len(seen) > 1 and fused()
 
 
 def test_a_jv_costs_as_much_as_f_and_without_our_convolutions_twice_that(net, h):

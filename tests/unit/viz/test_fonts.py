@@ -113,6 +113,16 @@ def test_several_fonts_share_a_text(machine, monkeypatch):
     assert mixed.getchannel("A").crop((0, 0, mixed.width, 20)).getbbox()  # something is written
 
 
+def test_several_fonts_share_a_stamp(machine):
+    """DejaVu has ѡ, STIX the others: as boxes of one font, both texts would look the same."""
+    machine(OURS / "STIXGeneral.ttf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stamps = [viz.stamp(SQUARES, f"ѡѡѡ{c}") for c in "⌓⌕"]
+    assert len({font.path for _, font in fonts.pieces("ѡѡѡ⌓", 13)}) == 2
+    assert not torch.equal(*stamps)
+
+
 def test_where_one_font_will_do_pieces_are_whole(machine):
     machine()
     assert [text for text, _ in fonts.pieces("two words\nα", 13)] == ["two words\nα"]
