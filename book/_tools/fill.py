@@ -5,6 +5,10 @@ that name is written between the two marks. Elsewhere the name is `CHAPTER:NAME`
 `benchmarks/BENCHMARK:NAME`, of its last run. So the stored
 text can be read on GitHub, in Colab and in the book, and cannot differ from what the run found:
 `--check`, and a test, say where it does.
+
+Lines of tables can be listed elsewhere. If the mark of a verdict has a title, the name of the
+claim, `rows/PAGE/VERDICT` gives the titles of all lines with that verdict that link to PAGE,
+`rows/all/VERDICT` those of all pages, and `rows/VERDICT` their number.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 MIME = "application/vnd.hsem.published+json"
-MARK = re.compile(r'<data value="([^"]*)">(.*?)</data>', re.S)
+MARK = re.compile(r'<data value="([^"]*)"((?: title="[^"]*")?)>(.*?)</data>', re.S)
+LINE = re.compile(r'^\|.*<data value="([^"]*)" title="([^"]*)">.*\]\((\w+)\.(?:ipynb|md)\)', re.M)
+VERDICTS = ("holds", "in part", "does not hold", "not tested")
 
 
 def published(nb: Mapping[str, Any]) -> dict[str, str]:
@@ -53,24 +59,49 @@ class Fill:
             path = self.folder / f"{name}.ipynb"
             stored = json.loads(path.read_text("utf-8")) if path.exists() else {"cells": []}
             self.known[name] = published(stored)
+            self.known[name] |= self.rows(stored, self.known[name])
         return self.known[name]
+
+    def rows(self, nb: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
+        """The titled lines of its tables, by the page they link to and by their verdicts."""
+        text = "\n".join(
+            "".join(cell["source"]) for cell in nb["cells"] if cell["cell_type"] == "markdown"
+        )
+        lines = [(page, self.value(name, own), title) for name, title, page in LINE.findall(text)]
+        found: dict[str, str] = {}
+        for verdict in VERDICTS if lines else ():
+            word = verdict.replace(" ", "-")
+            found[f"rows/{word}"] = str(sum(said == verdict for _, said, _ in lines))
+            for page in {"all", *(page for page, _, _ in lines)}:
+                titles = [
+                    title
+                    for where, said, title in lines
+                    if said == verdict and page in ("all", where)
+                ]
+                found[f"rows/{page}/{word}"] = "; ".join(titles) or "–"
+        return found
+
+    def value(self, name: str, own: Mapping[str, str]) -> str | None:
+        """What was published under a name, here or in another chapter; None if nothing was."""
+        chapter, _, short = name.rpartition(":")
+        return (self.chapter(chapter) if chapter else own).get(short)
 
     def text(self, text: str, own: Mapping[str, str]) -> str:
         """The text with its marks filled."""
 
         def fill(match: re.Match[str]) -> str:
-            chapter, _, name = match[1].rpartition(":")
-            texts = self.chapter(chapter) if chapter else own
-            if name not in texts:
+            found = self.value(match[1], own)
+            if found is None:
                 self.missing.append(match[1])
                 return match[0]
-            return f'<data value="{match[1]}">{texts[name]}</data>'
+            return f'<data value="{match[1]}"{match[2]}>{found}</data>'
 
         return MARK.sub(fill, text)
 
     def notebook(self, nb: Any) -> None:
         """Fill the Markdown cells of a notebook that has been run."""
         own = published(nb)
+        own |= self.rows(nb, own)
         for cell in nb["cells"]:
             if cell["cell_type"] == "markdown":
                 source = cell["source"]

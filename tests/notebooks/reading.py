@@ -29,7 +29,7 @@ FORMULA = re.compile(r"\$\$.*?\$\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S)
 NOT_PROSE = [
     re.compile(pattern, re.M | re.S)
     for pattern in (
-        r"<data value=\"[^\"]*\">.*?</data>",  # published by the run
+        r"<data value=\"[^\"]*\"(?: title=\"[^\"]*\")?>.*?</data>",  # published by the run
         r"<!--.*?-->",
         r"<[a-z/][^>]*>",
         r"(?<![\\$])\$[^$\n]+(?:\n[^$\n]+)?\$",  # a formula: defined, not measured

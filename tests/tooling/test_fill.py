@@ -57,6 +57,43 @@ def test_another_chapters_number(tmp_path: Path) -> None:
     assert fill.missing == ["one:kept"]
 
 
+LINES = """
+| it says | verdict | measured | chapter |
+|:--|:--|:--|:--|
+| 1 | <data value="one/verdict" title="one is more">?</data> | <data value="n"></data> | [A](a.md) |
+| 2 | <data value="two/verdict" title="two is less">?</data> | – | [A](a.ipynb), {numref}`tab-x` |
+| 3 | <data value="b:verdict" title="three elsewhere"></data> | – | [B](b.ipynb) |
+| no claim | <data value="four/verdict">holds</data> | – | [B](b.ipynb) |
+
+<data value="rows/a/holds"></data>; <data value="rows/does-not-hold"></data>
+"""
+
+
+def test_lines_are_listed_by_page_and_verdict(tmp_path: Path) -> None:
+    nbformat.write(chapter("", {"verdict": "does not hold"}), tmp_path / "b.ipynb")
+    texts = {"one/verdict": "holds", "two/verdict": "holds", "four/verdict": "holds", "n": "8"}
+    nbformat.write(chapter(LINES, texts), tmp_path / "lines.ipynb")
+    fill = Fill(tmp_path)
+    found = fill.chapter("lines")
+    assert {name: text for name, text in found.items() if name.startswith("rows/")} == {
+        "rows/holds": "2", "rows/in-part": "0", "rows/does-not-hold": "1", "rows/not-tested": "0",
+        "rows/all/holds": "one is more; two is less", "rows/all/in-part": "–",
+        "rows/all/does-not-hold": "three elsewhere", "rows/all/not-tested": "–",
+        "rows/a/holds": "one is more; two is less", "rows/a/in-part": "–",
+        "rows/a/does-not-hold": "–", "rows/a/not-tested": "–",
+        "rows/b/holds": "–", "rows/b/in-part": "–",
+        "rows/b/does-not-hold": "three elsewhere", "rows/b/not-tested": "–",
+    }  # fmt: skip
+    own = nbformat.read(tmp_path / "lines.ipynb", 4)
+    fill.notebook(own)
+    text = own.cells[0].source
+    assert '<data value="rows/a/holds">one is more; two is less</data>; ' in text
+    assert '<data value="one/verdict" title="one is more">holds</data>' in text
+    page = '<data value="lines:rows/b/holds"></data><data value="lines:rows/c/holds"></data>'
+    assert fill.text(page, {}).startswith('<data value="lines:rows/b/holds">–</data>')
+    assert fill.missing == ["lines:rows/c/holds"]  # no line leads there
+
+
 def test_the_last_run_of_a_benchmark(tmp_path: Path) -> None:
     results = tmp_path / "benchmarks/results"
     results.mkdir(parents=True)
