@@ -44,7 +44,7 @@ SMALLER = {  # what the chapter says, and what is said in its place
     "((0, 2, -1), (0, 8, 1), (1, 4, -1))": "((0, 0, -1), (0, 0, 1), (1, 0, -1))",
     "((0, 6, 1), (1, 6, 1), (0, 2, 1))": "((0, 0, 1), (1, 0, 1), (0, 0, 1))",
     "((0, 4, 1), (0, 4, -1), (1, 8, -1))": "((0, 0, 1), (0, 0, -1), (1, 0, -1))",
-    "of_one(part, 4, mask=mask)": "of_one(part, 0, mask=mask)",
+    "regions, middle = [], 4": "regions, middle = [], 0",
     "at = (1, 4, 8)": "at = (0,)",
 }
 
