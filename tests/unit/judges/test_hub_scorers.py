@@ -132,14 +132,19 @@ def classifier_folder(request, tmp_path_factory):
     return tiny_classifier(folder, ("young", "middle", "old"), request.param)
 
 
-@pytest.mark.parametrize("kind", [ClipScorer, ImageClassifier])
-def test_what_was_read_does_not_change_with_the_file(clip_folder, tmp_path, images, kind):
+def folder_of(kind, clip_folder, tmp_path):
+    """A model of that kind, in files of its own."""
     folder = tmp_path / "model"
     if kind is ClipScorer:
-        shutil.copytree(clip_folder, folder)
-    else:
-        folder.mkdir()
-        tiny_classifier(folder, ("young", "old"), "multi_label_classification")
+        return shutil.copytree(clip_folder, folder)
+    folder.mkdir()
+    tiny_classifier(folder, ("young", "old"), "multi_label_classification")
+    return folder
+
+
+@pytest.mark.parametrize("kind", [ClipScorer, ImageClassifier])
+def test_what_was_read_does_not_change_with_the_file(clip_folder, tmp_path, images, kind):
+    folder = folder_of(kind, clip_folder, tmp_path)
     scorer = kind.load(folder, output="logit", device="cpu")
     before = scorer(images)
     path = folder / "model.safetensors"
@@ -157,12 +162,7 @@ def test_what_was_read_does_not_change_with_the_file(clip_folder, tmp_path, imag
 @pytest.mark.parametrize("fault", ["lacks", "holds NaN"])
 def test_weights_that_are_not_whole_are_refused(clip_folder, tmp_path, kind, key, fault):
     """transformers fills what is missing with random numbers, and says it in the log alone."""
-    folder = tmp_path / "model"
-    if kind is ClipScorer:
-        shutil.copytree(clip_folder, folder)
-    else:
-        folder.mkdir()
-        tiny_classifier(folder, ("young", "old"), "multi_label_classification")
+    folder = folder_of(kind, clip_folder, tmp_path)
     kind.load(folder, device="cpu")  # control
     state = load_file(folder / "model.safetensors")
     value = state.pop(key)
