@@ -5,7 +5,7 @@ them, what a push along it changes, how well the first k tell each attribute (cr
 an interval), and the same in many random subspaces. Then once more after light and background were
 projected out of h (equation 12): what comes first when they no longer do? The components nearest to
 pose, gender, age and smile, by correlation and by push, are pushed again on people that had no part
-in choosing them. About 140,000 runs of the network.
+in choosing them. About 160,000 runs of the network.
 
     python -m hsem.recipes.factors
 """
@@ -48,7 +48,7 @@ SMALL = {"n": 60, "m": 4, "k": 5, "people": 4, "draws": 3}
 def parser() -> argparse.ArgumentParser:
     return command.parser(
         __doc__, n=(5000, "samples to learn from"), m=(8, "new samples that choose by pushes"),
-        k=(25, "components to look at"), people=(32, "others, to push what was chosen"),
+        k=(25, "components to look at"), people=(64, "others, to push what was chosen"),
         draws=(20, "random subspaces"),
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Principal components of h, what they do to pictures, and how far they can be trusted.
 
-    python -m hsem.recipes.principal             # about five minutes on two cores
+    python -m hsem.recipes.principal             # half an hour on two cores
     python -m hsem.recipes.principal --n 5000    # closer to the paper, with a GPU
 
 Writes what the chapter "Principal directions" shows: six directions, the scores and attributes
@@ -135,7 +135,7 @@ def stability(pca: Several, n: int) -> dict[str, Tensor]:
 
 def parser() -> argparse.ArgumentParser:
     return command.parser(
-        __doc__, n=(1000, "samples to learn from"), m=(16, "samples to measure edits on"),
+        __doc__, n=(1000, "samples to learn from"), m=(64, "samples to measure edits on"),
         steps=(20, ""), batch_size=(25, ""),
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ network for each model with a hundred pairs (16,000 for those named with `--also
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,18 +110,26 @@ def more(model: hsem.HSpaceUNet, judge: Judge, n: int, timed: int = TIMED) -> di
     return found
 
 
-def stored(output: str, n: int) -> dict[str, dict[str, Any]]:
-    """What an earlier run with the same settings measured, by label, and of which weights."""
+def stored(output: str, **asked: Any) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What an earlier run with the same settings measured, and of which weights, by label."""
     try:
         found = results.load(output, check=False)
     except (OSError, ValueError):
-        return {"tensors": {}, "prints": {}}
-    facts = found.provenance
-    same = facts.get("n") == n and facts.get("measured_by") == MEASURED_BY
-    return {
-        "tensors": dict(found.tensors) if same else {},
-        "prints": dict(facts["fingerprints"]) if same else {},
-    }
+        return {}, {}
+    asked["measured_by"] = MEASURED_BY
+    if any(found.provenance.get(key) != value for key, value in asked.items()):
+        return {}, {}
+    return dict(found.tensors), dict(found.provenance["fingerprints"])
+
+
+def networks(
+    args: argparse.Namespace, model: hsem.HSpaceUNet
+) -> Iterator[tuple[str, hsem.HSpaceUNet]]:
+    """The model ("ordinary"), its twin ("obeys") if it has one, and those that `--also` names."""
+    yield "ordinary", model
+    others = {"obeys": TWIN} if model.name == "portraits-64" else {}
+    for label, source in (others | dict(pair.split("=", 1) for pair in args.also)).items():
+        yield label, hsem.load(source, device=model.device, dtype=model.dtype)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -136,16 +145,13 @@ def runs(args: argparse.Namespace) -> int:
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """Scores of the model ("ordinary"), of its twin if it has one, and of others by a label."""
     kept = []
-    others = {"obeys": TWIN} if model.name == "portraits-64" else {}
-    others |= dict(pair.split("=", 1) for pair in args.also)
-    before = stored(args.output, args.n)
-    tensors, prints = dict(before["tensors"]), dict(before["prints"])
-    for label, source in {"ordinary": "", **others}.items():
-        one = hsem.load(source, device=model.device, dtype=model.dtype) if source else model
+    before, prints_before = stored(args.output, n=args.n)
+    tensors, prints = dict(before), dict(prints_before)
+    for label, one in networks(args, model):
         judge = judges_of(one)[1]
         prints[label] = one.fingerprint
         parts = Parts(args.output, one, n=args.n, steps=STEPS, eta=ETA, second=SECOND)
-        same = before["prints"].get(label) == one.fingerprint
+        same = prints_before.get(label) == one.fingerprint
         if not same:
             tensors[label] = parts("scores", lambda m=one, j=judge: swaps(m, j, args.n))  # type: ignore[misc]
         timed = TIMED if label in PACKAGED else 0
