@@ -5,8 +5,8 @@
 
 Five rows are about samples; `python -m portraits.evaluate` measures them and writes them beside the
 weights. The others are about handles, and are read from the results of the book: what a swapped h
-decides (`swap`), named directions by the second judge (`named`), smile and mouth in pixels
-(`geometry`).
+decides (`swap`), named directions by the second judge (`named`; of other networks `ages`), smile and
+mouth in pixels (`geometry`).
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ def of_handles(fingerprint: str) -> dict[str, Value]:
             found["exchange"] = exchange(swap[label], swap.provenance["columns"])
     if named := _stored("named", fingerprint):
         found["handles"] = passing(named)
+    if found["handles"] is None:
+        found["handles"] = passing_as_one_of("ages", fingerprint)
     if pixels := _stored("geometry", fingerprint):
         for key, what in (("smile", "smile"), ("mouth", "mouth_open")):
             found[key] = beyond_chance(pixels, what)
@@ -154,6 +156,17 @@ def passing(named: results.Results) -> float | None:
     unit = classifier.load(classifier.SECOND).spread
     at = {name: columns.index(name) for name in HANDLES}
     return float(sum(passes(named[f"curve/{name}"][..., k] / unit[k]) for name, k in at.items()))
+
+
+def passing_as_one_of(name: str, fingerprint: str) -> float | None:
+    """The same, of a network that stands in a result of several (see `hsem.recipes.ages`)."""
+    ages = results.load(name, check=False)
+    columns = list(ages.provenance["columns"])
+    for label, mark in ages.provenance["fingerprints"].items():
+        if mark == fingerprint:
+            curves = (ages[f"{label}/{n}"][..., columns.index(n)] for n in HANDLES)
+            return float(sum(map(passes, curves)))
+    return None
 
 
 def passes(curve: Tensor) -> bool:
