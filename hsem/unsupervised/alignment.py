@@ -55,19 +55,13 @@ def score_correlations(scores: Tensor) -> Tensor:
     return torch.einsum("nai,nbi->iab", unit[:, :, :-1], unit[:, :, 1:])
 
 
-def component_cosines(components: Tensor) -> Tensor:
-    """Cosines between components of neighbouring steps: (k, T, ...) to (T - 1, k, k)."""
-    flat = torch.nn.functional.normalize(components.double().flatten(2), dim=2)
-    return torch.einsum("aid,bid->iab", flat[:, :-1], flat[:, 1:])
-
-
 def align_components(similarity: Tensor) -> Alignment:
     """Glue components across timesteps, in sign and in order.
 
     Parameters
     ----------
     similarity : (T - 1, k, k), signed, of each component of step i with each of step i + 1, from
-        `score_correlations` or `component_cosines`
+        `score_correlations`
 
     Returns
     -------

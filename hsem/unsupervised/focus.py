@@ -103,7 +103,7 @@ def focused_directions(
         v = torch.cat([x.v for x in found])
     else:
         raise ValueError(f"outside must be 'ignore', 'project' or 'penalise', got {outside!r}")
-    op = JacobianProducts(f, h, **{x: solver[x] for x in ("products", "chunk") if x in solver})
+    op = JacobianProducts(f, h, chunk=solver.get("chunk"))
     if outside == "penalise":
         v = torch.linalg.qr(columns(v))[0].T.reshape(-1, *h.shape).to(h)
     change = op.push(v)

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from .products import Function, JacobianProducts, Products
+from .products import Function, JacobianProducts
 from .search import Round, Search, SubspaceResult, arcsine, columns, norm, ritz
 
 
@@ -34,7 +33,6 @@ def jacobian_subspace_iteration(
     max_rounds: int = 200,
     oversample: int = 0,
     orthogonal_to: Tensor | None = None,
-    products: Products = "auto",
     chunk: int | None = None,
     generator: torch.Generator | None = None,
     watch: Callable[[Round], None] | None = None,
@@ -55,7 +53,7 @@ def jacobian_subspace_iteration(
     oversample : p columns beyond the wanted ones, kept for speed only: a round shrinks the error
         by (s_{k+p+1} / s_k)². Algorithm 1 as printed has p = 0.
     orthogonal_to : (r, *h.shape), search only among vectors orthogonal to these
-    products, chunk : see `JacobianProducts`
+    chunk : see `JacobianProducts`
     generator : for the random start; None takes a fresh one with seed 0
     watch : called after each round; in algorithm 2 it sees the current block only
 
@@ -88,7 +86,7 @@ def jacobian_subspace_iteration(
             f"need 1 <= block_size <= k={k}, oversample >= 0 and max_rounds >= 1, got "
             f"{block_size}, {oversample} and {max_rounds}"
         )
-    search = Search(JacobianProducts(f, h, products=products, chunk=chunk), k, tol, watch)
+    search = Search(JacobianProducts(f, h, chunk=chunk), k, tol, watch)
     guess = search.start(v0, orthogonal_to, generator)
     found, squares, converged = search.nothing(), 0.0, True
     share = math.ceil(k / b) ** -0.5  # errors of the blocks add up in squares
@@ -119,14 +117,12 @@ def jacobian_svd(
     h: Tensor,
     k: int,
     *,
-    method: Literal["lanczos", "subspace"] = "lanczos",
     block: int = 1,
     v0: Tensor | None = None,
     tol: float = 1e-3,
     max_rounds: int = 300,
     max_basis: int | None = None,
     orthogonal_to: Tensor | None = None,
-    products: Products = "auto",
     chunk: int | None = None,
     generator: torch.Generator | None = None,
     watch: Callable[[Round], None] | None = None,
@@ -135,7 +131,6 @@ def jacobian_svd(
 
     Parameters
     ----------
-    method : "lanczos", or "subspace" for algorithm 1
     block : columns multiplied in one round. 1 needs the fewest products; more need fewer rounds,
         which is what counts where columns run in parallel.
     max_basis : vectors kept before the basis is cut back to the best 2 k; None allows 4 k + 40.
@@ -156,20 +151,13 @@ def jacobian_svd(
     From one starting vector a repeated singular value looks like a single one: it takes
     `block` = b to find values that occur b times with all their vectors.
     """
-    if method == "subspace":
-        return jacobian_subspace_iteration(
-            f, h, k, v0=v0, tol=tol, max_rounds=max_rounds, orthogonal_to=orthogonal_to,
-            products=products, chunk=chunk, generator=generator, watch=watch,
-        )  # fmt: skip
-    if method != "lanczos":
-        raise ValueError(f"method must be 'lanczos' or 'subspace', got {method!r}")
     limit = 4 * k + 40 if max_basis is None else max_basis
     if block < 1 or max_rounds < 1 or limit < 2 * k + block:
         raise ValueError(
             f"need block >= 1, max_rounds >= 1 and max_basis >= 2 k + block = {2 * k + block}, "
             f"got {block}, {max_rounds} and {limit}"
         )
-    search = Search(JacobianProducts(f, h, products=products, chunk=chunk), k, tol, watch)
+    search = Search(JacobianProducts(f, h, chunk=chunk), k, tol, watch)
     guess = search.start(v0, orthogonal_to, generator)
     basis, nothing = search.nothing(), search.nothing()
     new = search.complete(search.summed(guess, block), min(block, search.dimension), nothing)

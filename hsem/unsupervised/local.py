@@ -8,7 +8,7 @@ meant to be applied at all of them (SM D), so directions come with norm 1 at eve
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Literal, NamedTuple
@@ -116,7 +116,7 @@ def image_directions(
         are the same (SM C, eqs. 14 to 16), the sizes of the changes are not.
     tol : wanted accuracy of the subspace, in radians
     v0 : (k, C, h, w), starting guess
-    solver : passed to `jacobian_svd`: method, block, chunk, max_rounds, generator, ...
+    solver : passed to `jacobian_svd`: block, chunk, max_rounds, generator, ...
 
     Examples
     --------
@@ -220,13 +220,8 @@ def _at(
     v0: Tensor | None = None,
     **solver: Any,
 ) -> ImageDirections:
-    forward = solver.get("products") == "jvp"
-    context = point.context
-    if forward:
-        context = context._replace(skips=tuple(s.contiguous() for s in context.skips))
-
     def decode(h: Tensor) -> Tensor:
-        return model.output(h, context)
+        return model.output(h, point.context)
 
     # The raw output of the network, because eps and x0 are fixed multiples of it (plus a term
     # without h), and near pure noise one of the two factors is tiny.
@@ -244,13 +239,13 @@ def _at(
     if mask is None:
         if outside != "ignore":
             raise ValueError(f"outside={outside!r} needs a mask to say what is inside")
-        with _differentiable(model.unet, forward):
+        with _differentiable(model.unet):
             whole = jacobian_svd(decode, point.h, k, tol=tol, v0=v0, **solver)
         v, s, share, products, converged = whole.v, whole.s, None, whole.products, whole.converged
         change = whole.u * s.to(v).view(-1, 1, 1, 1, 1)
     else:
         mask = checked_mask(mask, model.image_shape[1:])
-        with _differentiable(model.unet, forward):
+        with _differentiable(model.unet):
             part = focused_directions(
                 decode, point.h, k, mask, outside=outside, tol=tol, v0=v0, **solver
             )
@@ -273,43 +268,22 @@ def _at(
     )
 
 
-@contextmanager
-def _differentiable(unet: nn.Module, forward: bool) -> Iterator[None]:
-    """The network as it can be differentiated dozens of times, and twice: as it is written.
-
-    Without gradient checkpointing and compiled blocks, which throw away what is needed again; and
-    in `forward` mode not with channels last, of which group_norm has no derivative there.
-    """
-    layout = _contiguous(unet) if forward else nullcontext()
-    with _without_checkpointing(unet), layout, _as_written():
-        yield
-
-
 @Shared
 @contextmanager
-def _without_checkpointing(unet: nn.Module) -> Iterator[None]:
+def _differentiable(unet: nn.Module) -> Iterator[None]:
+    """The network as it can be differentiated dozens of times, and twice: as it is written.
+
+    Without gradient checkpointing and compiled blocks, which throw away what is needed again.
+    """
     blocks = [m for m in unet.modules() if getattr(m, "gradient_checkpointing", False)]
     for block in blocks:
         block.gradient_checkpointing = False  # type: ignore[assignment]
     try:
-        yield
+        with _as_written():
+            yield
     finally:
         for block in blocks:
             block.gradient_checkpointing = True  # type: ignore[assignment]
-
-
-@Shared
-@contextmanager
-def _contiguous(unet: nn.Module) -> Iterator[None]:
-    turned = [(p, p.data) for p in unet.parameters() if p.ndim == 4]
-    for p, values in turned:
-        # cloned: of a 1 x 1 kernel both layouts are contiguous, and its strides still say which
-        p.data = values.clone(memory_format=torch.contiguous_format)
-    try:
-        yield
-    finally:
-        for p, values in turned:
-            p.data = values
 
 
 def _factor(model: HSpaceUNet, t: int, target: Target) -> float:

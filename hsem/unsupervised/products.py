@@ -7,8 +7,8 @@ with u held constant (eq. 7).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +21,6 @@ from ..blocks import Shared
 from ..network.memory import Pieces
 
 Function = Callable[[Tensor], Tensor]
-Products = Literal["auto", "vjp", "jvp"]
-
 
 _plain_attention = Shared(lambda: sdpa_kernel(SDPBackend.MATH))  # a setting of the whole process
 
@@ -34,11 +32,6 @@ class JacobianProducts:
     ----------
     f : torch function of a tensor with the shape of `h`
     h : the point
-    products : how to get J v. "vjp": Jᵀ u is linear in u and J is its transpose, so reverse mode
-        applied twice gives J v, from one graph that is kept. "jvp": forward mode, which repeats f
-        each time and keeps less. "auto" is "vjp": on the decoder of a 64x64 U-Net and one CPU
-        core a J v took 49 ms that way, 163 ms in forward mode (67 each for eight at once), where
-        f takes 43 ms.
     chunk : columns in one pass, which bounds the memory. None takes 1 on a CPU, where more were
         measured to gain nothing, and all at once elsewhere. Halved, with a warning, where the
         memory of a CUDA device runs out.
@@ -55,8 +48,10 @@ class JacobianProducts:
 
     Notes
     -----
-    Fused attention has neither a second derivative nor a forward mode, so f runs with plain
-    attention in here.
+    Jᵀ u is linear in u and J is its transpose, so reverse mode applied twice gives J v, from one
+    graph that is kept. On the decoder of a 64x64 U-Net and one CPU core a J v took 49 ms that way,
+    163 ms in forward mode (67 each for eight at once), where f takes 43 ms. Fused attention has no
+    second derivative, so f runs with plain attention in here.
 
     Examples
     --------
@@ -67,40 +62,27 @@ class JacobianProducts:
     tensor([[10.,  0.,  3.]])
     """
 
-    def __init__(
-        self, f: Function, h: Tensor, *, products: Products = "auto", chunk: int | None = None
-    ) -> None:
-        if products not in ("auto", "vjp", "jvp"):
-            raise ValueError(f"products must be 'auto', 'vjp' or 'jvp', got {products!r}")
+    def __init__(self, f: Function, h: Tensor, *, chunk: int | None = None) -> None:
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk must be at least 1 column, got {chunk}")
-        self.f, self.forward_mode = f, products == "jvp"
         self._pieces = Pieces(chunk or (1 if h.device.type == "cpu" else h.numel()), "chunk")
         self.pushed = self.pulled = 0
         # Contiguous: under vmap, convolutions fail on the layout that attention leaves behind.
         self.h = h.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-        convolutions = nullcontext() if self.forward_mode else FrozenConvolutions()
-        with torch.enable_grad(), _plain_attention(), convolutions:
+        with torch.enable_grad(), _plain_attention(), FrozenConvolutions():
             self.y = f(self.h)
             if not self.y.requires_grad:
                 raise ValueError("f(h) does not depend on h (or f runs under no_grad)")
             if not bool(torch.isfinite(self.y).all()):
                 raise ValueError("f(h) holds values that are NaN or infinite")
-            if not self.forward_mode:
-                self.u = torch.zeros_like(self.y, requires_grad=True)
-                with _explained():
-                    (self.jtu,) = torch.autograd.grad(self.y, self.h, self.u, create_graph=True)
+            self.u = torch.zeros_like(self.y, requires_grad=True)
+            with _explained():
+                (self.jtu,) = torch.autograd.grad(self.y, self.h, self.u, create_graph=True)
 
     def push(self, v: Tensor) -> Tensor:
         """J v, from (b, *h.shape), on any device, to (b, *y.shape) where f(h) is."""
         self.pushed += len(v)
-        v = v.to(self.h)
-        if not self.forward_mode:
-            return self._transposed(self.jtu, self.u, v)
-        point = self.h.detach()
-        columns = torch.func.vmap(lambda x: torch.func.jvp(self.f, (point,), (x,))[1])
-        with torch.no_grad(), _plain_attention():
-            return torch.cat(self._pieces.run(len(v), lambda which: columns(v[which])))
+        return self._transposed(self.jtu, self.u, v.to(self.h))
 
     def pull(self, u: Tensor) -> Tensor:
         """Jᵀ u, from (b, *y.shape), on any device, to (b, *h.shape) where h is."""

@@ -264,27 +264,17 @@ def test_the_scorer_of_a_harvest_goes_on_in_halves():
     assert torch.equal(limited.components_, free.components_)
 
 
-@pytest.mark.parametrize("products", ["vjp", "jvp"])
-def test_columns_of_a_jacobian_go_on_in_halves(products, monkeypatch):
+def test_columns_of_a_jacobian_go_on_in_halves(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     weights, v, u = (torch.randn(s, generator=generator) for s in ((5, 6), (8, 6), (8, 5)))
-    op = JacobianProducts(lambda h: weights @ h, torch.zeros(6), products=products, chunk=8)
-    grad, vmap, check = torch.autograd.grad, torch.func.vmap, small(3, [])
+    op = JacobianProducts(lambda h: weights @ h, torch.zeros(6), chunk=8)
+    grad, check = torch.autograd.grad, small(3, [])
 
     def limited(output, source, part, *, is_grads_batched, **options):
         check(len(part) if is_grads_batched else 1)
         return grad(output, source, part, is_grads_batched=is_grads_batched, **options)
 
-    def limited_vmap(f):
-        def run(columns):
-            check(len(columns))
-            return vmap(f)(columns)
-
-        return run
-
     monkeypatch.setattr(torch.autograd, "grad", limited)
-    if products == "jvp":
-        monkeypatch.setattr(torch.func, "vmap", limited_vmap)
     with pytest.warns(RuntimeWarning, match="no memory for chunk=8; going on with 4"):
         pushed, pulled = op.push(v), op.pull(u)
     torch.testing.assert_close(pushed, v @ weights.T)

@@ -57,15 +57,14 @@ def vectors(n: int, shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 @pytest.mark.parametrize("chunk", [None, 2, 100])
-@pytest.mark.parametrize("products", ["vjp", "jvp", "auto"])
-def test_products_agree_with_the_explicit_jacobian(net, h, explicit, products, chunk):
-    op = JacobianProducts(net, h, products=products, chunk=chunk)
+def test_products_agree_with_the_explicit_jacobian(net, h, explicit, chunk):
+    op = JacobianProducts(net, h, chunk=chunk)
     v, u = vectors(5, h.shape, 2), vectors(5, op.y.shape, 3)
     jv, jtu = op.push(v), op.pull(u)
     torch.testing.assert_close(jv.flatten(1), v.flatten(1) @ explicit.T, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(jtu.flatten(1), u.flatten(1) @ explicit, rtol=1e-10, atol=1e-12)
     assert (op.pushed, op.pulled) == (5, 5)
-    elsewhere = JacobianProducts(net, h + 1, products=products).push(v)
+    elsewhere = JacobianProducts(net, h + 1).push(v)
     assert (elsewhere - jv).norm() > 0.1 * jv.norm()  # the net is nonlinear: the point matters
 
 
@@ -92,8 +91,7 @@ def test_fused_attention_is_why_products_switch_it_off(net, h):
         net.double()
 
 
-@pytest.mark.parametrize("products", ["vjp", "jvp"])
-def test_threads_leave_fused_attention_as_it_was(h, products):
+def test_threads_leave_fused_attention_as_it_was(h):
     """One begins within the other and outlasts it: plain for both, and fused afterwards."""
     inside, over, fused = Event(), Event(), torch.backends.cuda.flash_sdp_enabled
     seen = [fused()]
@@ -111,7 +109,7 @@ def test_threads_leave_fused_attention_as_it_was(h, products):
         return x.sin()
 
     def push(f) -> Tensor:
-        return JacobianProducts(f, h, products=products).push(h[None])
+        return JacobianProducts(f, h).push(h[None])
 
     thread = Thread(target=push, args=(of_the_thread,))
     try:
