@@ -85,14 +85,6 @@ class EffectMatrix:
             unit="deviations",
         )
 
-    def unsigned(self) -> EffectMatrix:
-        """The same without signs, as Table I is printed: sizes of the means over the repeats.
-
-        Samples that disagree still cancel; what they add up to otherwise stands in `sizes`.
-        """
-        signs = torch.where(self.mean < 0, -1.0, 1.0)
-        return replace(self, effects=self.effects * signs)
-
     def only(self, columns: Sequence[str] | Mapping[str, str]) -> EffectMatrix:
         """Some columns, in this order; a mapping {new name: old name} renames them."""
         wanted = columns if isinstance(columns, Mapping) else {name: name for name in columns}
@@ -105,50 +97,12 @@ class EffectMatrix:
             spread=self.spread[index],
         )
 
-    def diagonal(self) -> dict[str, float]:
-        """Mean effect of every direction on the attribute of its own name."""
-        own = {r: self.columns.index(r) for r in self.rows if r in self.columns}
-        if not own:
-            raise ValueError(f"no direction of {self.rows} is named like an attribute")
-        return {r: float(self.mean[self.rows.index(r), j]) for r, j in own.items()}
-
-    def off_diagonal(self) -> float:
-        """Mean absolute effect on the other attributes: what should not have changed.
-
-        Taken over rows and columns of the same names, so a scorer may have further columns.
-        """
-        own = list(self.diagonal())
-        if len(own) < 2:
-            raise ValueError("an off-diagonal effect needs two directions named like attributes")
-        rows, columns = [self.rows.index(r) for r in own], [self.columns.index(r) for r in own]
-        square = self.mean[rows][:, columns].abs()
-        off = ~torch.eye(len(own), dtype=torch.bool, device="cpu")
-        return float(square[off].mean())
-
 
 class TableOne(NamedTuple):
     """Table I: the effects of the original and of the disentangled directions."""
 
     original: EffectMatrix
     disentangled: EffectMatrix
-
-    def kept(self) -> dict[str, float]:
-        """Effect of each disentangled direction on its own attribute, relative to the original."""
-        before, after = self.original.diagonal(), self.disentangled.diagonal()
-        still = [name for name, effect in before.items() if effect == 0]
-        if still:
-            raise ValueError(f"the original directions of {still} have no effect to keep any of")
-        return {name: after[name] / before[name] for name in before}
-
-    def removed(self) -> float:
-        """Fraction of the mean off-diagonal effect that disentangling removed; 1 is all of it.
-
-        Negative if the disentangled directions change more of what they should not change.
-        """
-        before = self.original.off_diagonal()
-        if before == 0:
-            raise ValueError("the original directions have no off-diagonal effect to remove")
-        return 1 - self.disentangled.off_diagonal() / before
 
 
 def effect_matrix(
