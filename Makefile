@@ -105,7 +105,7 @@ figures: setup  ## the paper's figures with a model: make figures MODEL=folder o
 	$(BIN)/python book/_tools/paper_figures.py $(or $(MODEL),random)
 
 results: setup  ## compute again what the chapters load (three hours on two cores; goes on where it was stopped)
-	for recipe in named principal factors detector geometry learning pairs real_faces expressions regions transfer moments arithmetic asyrp steps sequence swap table_one controls untangling; do \
+	for recipe in named principal factors detector geometry learning pairs real_faces given expressions regions transfer moments arithmetic asyrp steps sequence swap ages table_one controls untangling; do \
 	    HSEM_CACHE=_build/cache $(BIN)/python -m hsem.recipes.$$recipe || exit 1; done
 
 live: setup $(VENV)/.lab  ## open the playground in JupyterLab, for any model

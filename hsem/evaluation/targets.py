@@ -5,8 +5,8 @@
 
 Five rows are about samples; `python -m portraits.evaluate` measures them and writes them beside the
 weights. The others are about handles, and are read from the results of the book: what a swapped h
-decides (`swap`), named directions by the second judge (`named`; of other networks `ages`), smile and
-mouth in pixels (`geometry`).
+decides (`swap`), named directions by the second judge (`named`; `ages` of other networks), smile
+and mouth in pixels (`geometry`).
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """Results for "Real faces": inversion errors, and directions of six expressions (SM F).
 
-Also what the directions of `named.py` do to given portraits, and how far the noise that inversion
-finds for generated pictures is from the noise they were made of. About 180,000 runs of the network:
-forty minutes on two cores, one on a GPU.
+Also how far the noise that inversion finds for generated pictures is from the noise they were made
+of. About 180,000 runs of the network: forty minutes on two cores, one on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,20 +15,17 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 import hsem
-from hsem import results
 from hsem.diffusion.inversion import rms
 from hsem.diffusion.sampling import draw_noise
 from hsem.directions.direction import Direction, provenance_of
-from hsem.judges.scorers import scores_of
 
 from . import command
 from .parts import WHOLE, Parts, drawn
-from .reference import judges_of, pictures_of
+from .reference import pictures_of
 
 EXPRESSIONS = ("happiness", "sadness", "anger", "fear", "disgust", "surprise")
 SETTINGS = ((10, 0), (10, 3), (10, 10), (20, 0), (20, 3), (20, 10), (50, 0), (50, 3))
-STEPS, ROUNDS = 20, 10  # of the edits and of what is compared with its own noise
-EDITS, STRENGTH = ("yaw", "smile", "glasses", "age"), 1.5
+STEPS, ROUNDS = 20, 10  # of what is compared with its own noise
 FIRST = 4_000_000  # seed of the first generated picture that is inverted
 SMALL = {"faces": 2, "people": 6, "rounds": 1}
 EXACT = True  # it inverts
@@ -40,15 +36,14 @@ def parser() -> argparse.ArgumentParser:
         __doc__, faces=(16, "held-out portraits to invert"),
         people=(100, "of the hundred who make faces"),
         rounds=(10, "of refinement, for the expressions"), steps=(STEPS, "of the sampler"),
-        directions=("named", "stored results to edit with"),
     )  # fmt: skip
 
 
 def runs(args: argparse.Namespace) -> int:
     """How often the network runs."""
     errors = sum(steps * (2 + rounds) for steps, rounds in SETTINGS)
-    edits = args.steps * (2 * (2 + ROUNDS) + len(EDITS) + 2)  # and of generated pictures
-    return int(args.faces * (errors + edits) + 7 * args.people * args.steps * (1 + args.rounds))
+    noise = args.steps * (2 + ROUNDS)  # of generated pictures
+    return int(args.faces * (errors + noise) + 7 * args.people * args.steps * (1 + args.rounds))
 
 
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
@@ -60,15 +55,12 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         for steps, rounds in tqdm(SETTINGS, unit="setting")
     ]
     tensors = {"settings": torch.tensor(SETTINGS, **WHOLE), "errors": torch.stack(errors)}
-    known = results.load_or_make(args.directions, model).directions
-    tensors |= parts.tensors("edited", lambda: edited(model, faces, known, args.steps))
     tensors |= parts.tensors("noise", lambda: noises(model, args.faces, args.steps))
     directions = expression_directions(parts, model, args.people, args.rounds, args.steps)
     return parts.finish(
         "real_faces", args, tensors,
         directions=directions, steps=args.steps, eta=0.0, faces=args.faces, people=args.people,
-        rounds=args.rounds, edits=list(EDITS), strength=STRENGTH, first_seed=FIRST,
-        measured_by="the second judge",
+        rounds=args.rounds, first_seed=FIRST,
     )  # fmt: skip
 
 
@@ -76,24 +68,6 @@ def error_of(model: hsem.HSpaceUNet, faces: Tensor, steps: int, rounds: int) -> 
     """RMS distance (n,) of portraits to what their inversions lead back to."""
     found = hsem.invert(model, faces, steps=steps, fixed_point=rounds, progress=False)
     return rms(drawn(model, x_T=found.x_T, schedule=found.schedule, eta=0.0) - faces)
-
-
-def edited(
-    model: hsem.HSpaceUNet, faces: Tensor, known: Mapping[str, Direction], steps: int
-) -> dict[str, Tensor]:
-    """Scores of portraits inverted and drawn again: unedited, with each of `EDITS`, by chance."""
-    judge = judges_of(model)[1]  # chose no example
-    found = hsem.invert(model, faces, steps=steps, fixed_point=ROUNDS)
-    moves = {name: known[name].resampled(found.schedule) for name in EDITS}
-    longest = max(moves.values(), key=Direction.norm)
-    moves["random"] = hsem.random_like(longest, torch.Generator().manual_seed(0))
-    edits = {"plain": None, **{name: hsem.add(v, STRENGTH) for name, v in moves.items()}}
-    return {
-        f"edited/{name}": scores_of(
-            judge, drawn(model, x_T=found.x_T, steps=steps, eta=0.0, edit=edit)
-        )
-        for name, edit in edits.items()
-    }
 
 
 def noises(model: hsem.HSpaceUNet, n: int, steps: int) -> dict[str, Tensor]:

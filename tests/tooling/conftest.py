@@ -9,10 +9,10 @@ from diffusers import DDIMScheduler, UNet2DModel
 import hsem
 
 
-def small() -> hsem.HSpaceUNet:
+def small(seed: int = 0) -> hsem.HSpaceUNet:
     """Random weights, but the size of the portraits."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         unet = UNet2DModel(
             sample_size=64,
             layers_per_block=1,

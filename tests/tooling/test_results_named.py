@@ -189,8 +189,8 @@ def surprise_of(model, people: int) -> hsem.Direction:
     return hsem.Direction(delta_h, found[0].schedule.timesteps)
 
 
-def test_expressions_come_from_inverted_pairs(model, run, named) -> None:
-    sizes = {"faces": 2, "people": 2, "rounds": 1, "steps": 4, "directions": named}
+def test_expressions_come_from_inverted_pairs(model, run) -> None:
+    sizes = {"faces": 2, "people": 2, "rounds": 1, "steps": 4}
     stored = results.load(run("real_faces", **sizes), model)
     assert stored["errors"].shape == (2, 2)
     direction = stored.directions["surprise"]
@@ -200,8 +200,8 @@ def test_expressions_come_from_inverted_pairs(model, run, named) -> None:
     assert stored.directions["sadness"].cosine(ours) < 0.99
 
 
-def test_expressions_are_added_to_generated_people(model, run, named) -> None:
-    sizes = {"faces": 2, "people": 2, "rounds": 1, "steps": 4, "directions": named}
+def test_expressions_are_added_to_generated_people(model, run) -> None:
+    sizes = {"faces": 2, "people": 2, "rounds": 1, "steps": 4}
     path = run("real_faces", output="given", **sizes)
     stored = results.load(run("expressions", people=2, directions=path), model)
     moves = script("expressions").moves(results.load(path, model).directions)

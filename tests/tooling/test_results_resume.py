@@ -22,9 +22,11 @@ SMALL = {
     "transfer": "--owners 2 --people 2 --rank 4",
     "moments": "--m 2",
     "swap": "--n 2",
+    "ages": "--n 16 --count 3 --people 2",
     "learning": "--n 16 --pairs 8 --draws 2 --people 2 --steps 3",
     "pairs": "--pairs 4 --people 2 --steps 4 --draws 2",
     "real_faces": "--faces 2 --people 2 --rounds 1 --steps 4",
+    "given": "--faces 2",
     "sequence": "--people 2",
     "table_one": "--n 2 --repeats 3",
     "controls": "--n 2 --repeats 1",
@@ -79,15 +81,14 @@ def needed(tmp_path_factory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("needed")
     names = ("named", "principal", "factors", "real_faces")
     for name in names:
-        more = ["--directions", str(folder / "named.safetensors")] if name == "real_faces" else []
-        assert run(folder, name, 0, *more) == 0
+        assert run(folder, name, 0) == 0
     named, principal, judged, given = (str(folder / f"{n}.safetensors") for n in names)
     found = {name: ["--principal", principal] for name in ("regions", "transfer", "moments")}
     found["regions"] += ["--directions", named]
     found["expressions"] = ["--directions", given]
     found["arithmetic"] = ["--directions", named, "--samples", judged]
     takers = (
-        "table_one", "controls", "untangling", "sequence", "real_faces", "detector", "geometry",
+        "table_one", "controls", "untangling", "sequence", "given", "detector", "geometry",
     )  # fmt: skip
     both = ["--directions", named, "--principal", principal]
     found |= {"asyrp": both, "steps": both}
