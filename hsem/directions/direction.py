@@ -189,8 +189,6 @@ class Direction:
         path: str | Path,
         model: HSpaceUNet | None = None,
         schedule: Schedule | None = None,
-        *,
-        resample: bool = False,
     ) -> Direction:
         """Read a direction, and check that it belongs to this model and this step grid.
 
@@ -198,7 +196,6 @@ class Direction:
         ----------
         path : a file written by `save`
         model, schedule : refuse the file if it was made for another model or other timesteps
-        resample : bring it to the timesteps of `schedule` instead of refusing
 
         Raises
         ------
@@ -213,12 +210,10 @@ class Direction:
         if model is not None:
             direction.check_model(model)
         if schedule is not None and schedule.timesteps != direction.timesteps:
-            if not resample:
-                raise ValueError(
-                    f"{path} was made for {_grid(direction.timesteps)}, but the schedule has "
-                    f"{_grid(schedule.timesteps)}; pass resample=True to interpolate"
-                )
-            direction = direction.resampled(schedule)
+            raise ValueError(
+                f"{path} was made for {_grid(direction.timesteps)}, but the schedule has "
+                f"{_grid(schedule.timesteps)}; load it without, and interpolate with resampled()"
+            )
         return direction
 
     def check_model(self, model: HSpaceUNet) -> None:

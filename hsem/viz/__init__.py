@@ -7,7 +7,7 @@ from .film import Film
 from .live import Playground, playground
 from .picture import Picture, to_uint8
 from .published import publish
-from .show import anatomy, board, figure, grid, live_slider, slider, strip
+from .show import anatomy, board, figure, grid, slider, strip
 from .stamp import of, stamp
 from .tables import Table, table
 
@@ -23,7 +23,6 @@ __all__ = [
     "difference",
     "figure",
     "grid",
-    "live_slider",
     "numeral",
     "of",
     "playground",

@@ -20,7 +20,6 @@ def difference(
     *,
     alt: str,
     col_labels: Sequence[Any] | None = None,
-    limit: float | None = None,
     **looks: Any,
 ) -> Picture:
     """Three rows: pictures before an edit, after it, and a map of what became lighter or darker.
@@ -29,14 +28,13 @@ def difference(
     ----------
     before, after : (n, 3, H, W) in [-1, 1]
     alt : what the pictures show, and where the map has colour
-    limit : the change (of the mean over the channels, between -2 and 2) that has full colour; by
-        default the largest one here. Give the same to figures that are to be compared.
     col_labels, looks (scale, caption, name, crisp) : as in `strip`
 
     Returns
     -------
     A picture whose third row is white where nothing changed, red where it is lighter and blue
-    where it is darker; its label says which change has full colour.
+    where it is darker. The largest change (of the mean over the channels, up to 2) has full colour;
+    the label of the row says which that is.
     """
     if before.shape != after.shape or before.ndim != 4:
         raise ValueError(
@@ -45,9 +43,7 @@ def difference(
         )
     before, after = (x.detach().float().cpu().clamp(-1, 1) for x in (before, after))
     change = (after - before).mean(dim=1)
-    top = float(change.abs().max()) if limit is None else float(limit)
-    if not (top > 0 or limit is None):
-        raise ValueError(f"limit must be positive, got {limit}")
+    top = float(change.abs().max())
     rows = torch.stack([before, after, diverging(change / (top or 1.0))])
     label = f"change, full\ncolour at ±{tick(round(top, 2))}"
     return strip(rows, col_labels, ["before", "after", label], alt=alt, **looks)

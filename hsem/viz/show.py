@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..network.unet import HSpaceUNet
 from ..numerals import signs
@@ -102,22 +101,19 @@ def strip(
     )
 
 
-def figure(
-    drawing: Any, *, alt: str, width: int | None = None, caption: str = "", name: str = ""
-) -> Picture:
+def figure(drawing: Any, *, alt: str, caption: str = "", name: str = "") -> Picture:
     """A matplotlib figure or a PIL image, with the text that belongs to it.
 
     Parameters
     ----------
     drawing : matplotlib `Figure` (closed afterwards, so that it is not shown twice) or PIL image
     alt : what the drawing shows; of a plot: what is on the axes, and what is to be seen
-    width : CSS pixels; by default the figure's own size
     caption : text below the picture
     name : label for {numref}, such as "fig-swap"; the book's pages then number the picture
     """
     checked = checked_alt(alt)
     if isinstance(drawing, Image.Image):
-        return Picture(drawing, checked, width or drawing.width, caption, lossless=True, name=name)
+        return Picture(drawing, checked, drawing.width, caption, lossless=True, name=name)
     import matplotlib.pyplot as plt  # late: a slider needs none of it
 
     _sign(drawing)
@@ -125,7 +121,7 @@ def figure(
     drawing.savefig(buffer, format="png", dpi=200, bbox_inches="tight")
     plt.close(drawing)
     image = Image.open(buffer).convert("RGB")
-    return Picture(image, checked, width or image.width // 2, caption, lossless=True, name=name)
+    return Picture(image, checked, image.width // 2, caption, lossless=True, name=name)
 
 
 def _sign(drawing: Any) -> None:
@@ -187,28 +183,6 @@ def slider(
     frames = frames[:, None] if frames.ndim == 4 else frames
     first = None if start is None else [start]
     return board(frames, [values], [label], alt=alt, start=first, live=live, **looks)
-
-
-def live_slider(
-    fn: Callable[[float], Images],
-    values: Sequence[float],
-    label: str,
-    *,
-    alt: str,
-    progress: bool = True,
-    **options: Any,
-) -> Film:
-    """Compute `fn` at each of `values` for the page, and between them when a kernel is there.
-
-    Parameters
-    ----------
-    fn : function of one number giving (n_images, 3, H, W) in [-1, 1]
-    values : numbers at which the frames of the static page are computed
-    label, alt, options : as in `slider`
-    progress : show a bar
-    """
-    frames = [to_uint8(_batch(fn(v), "fn(value)", 4)) for v in tqdm(values, disable=not progress)]
-    return slider(np.moveaxis(np.stack(frames), -1, -3), values, label, alt=alt, live=fn, **options)
 
 
 def board(

@@ -90,9 +90,9 @@ def test_files(tmp_path: Path) -> None:
     assert dict(loaded.provenance) == facts
     with pytest.raises(ValueError, match="made for model"):
         Direction.load(path, hsem.tiny_unet(1))
-    with pytest.raises(ValueError, match="resample=True"):
+    with pytest.raises(ValueError, match=r"resampled\(\)"):
         Direction.load(path, model, model.schedule(10))
-    finer = Direction.load(path, model, model.schedule(10), resample=True)
+    finer = Direction.load(path, model).resampled(model.schedule(10))
     assert len(finer.delta_h) == 10
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match="damaged"):
