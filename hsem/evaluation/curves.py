@@ -88,8 +88,6 @@ class LearningCurve:
     reference_effect : {"h": ..., "x_T": ...}, effect of the reference; None without a scorer
     directions : {"h": (c, T, C, h, w), "x_T": (c, channels, height, width)}, those of the first
         draw, as long as the reference
-    pairs : number of pairs behind the reference
-    held_out : whether the reference comes from other examples than the draws
     """
 
     name: str
@@ -99,8 +97,6 @@ class LearningCurve:
     effect: dict[str, Tensor] | None
     reference_effect: dict[str, float] | None
     directions: dict[str, Tensor]
-    pairs: int
-    held_out: bool
 
 
 def learning_curve(
@@ -110,15 +106,17 @@ def learning_curve(
     *,
     draws: int = 5,
     generator: torch.Generator,
-    held_out: bool = True,
     scorer: Scorer | None = None,
-    scale: float = 1.0,
     seeds: Sequence[int] = range(FIRST_SEED, FIRST_SEED + 32),
     samples: Samples | None = None,
     batch_size: int = 16,
     progress: bool = True,
 ) -> LearningCurve:
     """Find the same direction from few and from many examples, in h and in x_T (fig. 8a).
+
+    One half of the pool makes the reference, and draws are taken from the other half: if a draw
+    shared examples with the reference, the cosine would rise as sqrt(n / N) even if the examples
+    had nothing in common but noise.
 
     Parameters
     ----------
@@ -127,11 +125,8 @@ def learning_curve(
     draws : how often n pairs are drawn, for a mean and a deviation. The smaller sets of a draw are
         parts of its larger ones, and draws share no pair while n is below 1 / `draws` of the pool.
     generator : shuffles the pool, and the sides of the control
-    held_out : compare with the direction of one half of the pool, and draw from the other half.
-        If False, both use the whole pool; then a draw shares examples with the reference, and the
-        cosine rises as sqrt(n / N) even if the examples have nothing in common but noise.
-    scorer : measures the effect on `examples.name`, at `scale`, of directions stretched to the
-        norm of the reference, since a mean of few examples is long but mostly noise
+    scorer : measures the effect on `examples.name` of directions stretched to the norm of the
+        reference, since a mean of few examples is long but mostly noise
     seeds : samples on which effects are measured, shared out among the draws, so that the spread
         of the draws is that of examples *and* of people; the reference moves all of them
     samples : with recorded h that hold the pool; then it is not generated again
@@ -141,21 +136,21 @@ def learning_curve(
     All directions are weighted sums over the pool, so the pool is generated once. They are held
     in float64: (1 + 2 * draws * len(counts)) * T * C * h * w * 8 bytes.
     """
-    pool, reference = _pools(examples, held_out, generator)
-    counts = tuple(counts)
-    if not counts or min(counts) < 1 or max(counts) > len(pool) or draws < 1:
-        half = f" (half of {len(examples)}, the other half being held out)" if held_out else ""
+    counts, half = tuple(counts), len(examples) // 2
+    if not counts or min(counts) < 1 or max(counts) > half or draws < 1:
         raise ValueError(
-            f"counts must lie in 1..{len(pool)}{half} and draws be 1 or more, "
-            f"got counts={counts}, draws={draws}"
+            f"counts must lie in 1..{half} (half of {len(examples)}, the other half being held "
+            f"out) and draws be 1 or more, got counts={counts}, draws={draws}"
         )
+    mixed = examples.draw(len(examples), generator)
+    pool, reference = mixed.rows(range(half)), mixed.rows(range(half, len(examples)))
     if scorer is not None:
         column(names_of(scorer), examples.name)  # complain before the work, not after
         if len(seeds) < draws:
             raise ValueError(f"seeds must be at least one for each of {draws} draws, got {seeds}")
     drawn = _drawn(pool, counts, draws, generator)
-    mixed = [_sides_mixed(some, generator) for some in drawn]
-    pool_seeds, weights = pair_weights([reference, *drawn, *mixed])
+    control = [_sides_mixed(some, generator) for some in drawn]
+    pool_seeds, weights = pair_weights([reference, *drawn, *control])
     if samples is None:
         in_h = weighted_h(
             model, pool_seeds, weights, examples, batch_size=batch_size, progress=progress
@@ -183,10 +178,9 @@ def learning_curve(
             ):
                 some, v = [seeds[int(k)] for k in who], _as_long_as(found[key][0], v)
                 if key == "h":
-                    scores = judge(seeds=some, edit=add(scale * v))
+                    scores = judge(seeds=some, edit=add(v))
                 else:
-                    moved = x_T[who.to(x_T.device)] + scale * v
-                    scores = judge(seeds=some, edit=None, x_T=moved)
+                    scores = judge(seeds=some, edit=None, x_T=x_T[who.to(x_T.device)] + v)
                 changes.append((scores[:, own] - plain[who.to(plain.device)]).mean())
             reference_effect[key] = float(changes[0])
             effect[key] = torch.stack(changes[1:]).unflatten(0, grid)
@@ -194,10 +188,7 @@ def learning_curve(
         key: torch.stack([_as_long_as(v[0], each) for each in v[1 : 1 + len(counts)]])
         for key, v in found.items()
     }
-    return LearningCurve(
-        examples.name, counts, cosine, shuffled, effect, reference_effect, first, len(reference),
-        held_out,
-    )  # fmt: skip
+    return LearningCurve(examples.name, counts, cosine, shuffled, effect, reference_effect, first)
 
 
 def sharing_none(values: Tensor, n: int, pool: int) -> Tensor:
@@ -223,19 +214,6 @@ def sharing_none(values: Tensor, n: int, pool: int) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------- details
-
-
-def _pools(
-    examples: Examples, held_out: bool, generator: torch.Generator
-) -> tuple[Examples, Examples]:
-    """The pairs to draw from, and those behind the reference."""
-    if not held_out:
-        return examples, examples
-    half = len(examples) // 2
-    if half < 1:
-        raise ValueError("holding out half of the pairs needs at least two; pass held_out=False")
-    mixed = examples.draw(len(examples), generator)
-    return mixed.rows(range(half)), mixed.rows(range(half, len(examples)))
 
 
 def _drawn(

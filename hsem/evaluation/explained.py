@@ -6,8 +6,6 @@ what a sample scores on it by knowing what is in the picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from sklearn.linear_model import RidgeCV
@@ -53,39 +51,29 @@ def predicted(scores: Tensor, factors: Tensor, *, seed: int = 0) -> Tensor:
     return torch.from_numpy(found)
 
 
-def explained_share(
-    scores: Tensor, factors: Tensor, *, weights: Sequence[float] | Tensor | None = None,
-    seed: int = 0,
-) -> Estimate:  # fmt: skip
+def explained_share(scores: Tensor, factors: Tensor) -> Estimate:
     """Share of the variance of scores that factors explain in samples not seen, with its interval.
 
     Parameters
     ----------
     scores : (n, k)
     factors : (n, f)
-    weights : (k,), how much each component counts; None weighs them by their variance, so the
-        result is a share of the variance that all k hold together
-    seed : of the folds, and of the bootstrap over samples
 
     Returns
     -------
-    1 - residual / variance of each component, averaged over the components. Near zero, and by
-    chance below it, where the factors say nothing; shuffled factors are the control.
+    1 - residual / variance of each component, averaged over the components by their variance: a
+    share of the variance that all k hold together. Near zero, and by chance below it, where the
+    factors say nothing; shuffled factors are the control.
     """
-    guess = predicted(scores, factors, seed=seed)
+    guess = predicted(scores, factors)
     spread = scores.double().cpu().var(dim=0)
-    w = (
-        spread
-        if weights is None
-        else torch.as_tensor(weights, dtype=torch.float64, device=spread.device)
-    )
-    w = w / w.sum()
+    w = spread / spread.sum()
 
     def share(truth: Tensor, guess: Tensor) -> Tensor:
         left = (truth - guess).square().mean(0) / truth.var(0, correction=0)
         return ((1 - left) * w).sum()
 
-    return bootstrap(share, scores, guess, repeats=1000, seed=seed)
+    return bootstrap(share, scores, guess, repeats=1000)
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -118,14 +118,7 @@ def ratio_interval(a: Tensor, b: Tensor, *, level: float = LEVEL, repeats: int =
     return bootstrap(ratio, a, b, level=level, repeats=repeats)
 
 
-def bootstrap_angles(
-    scores: Tensor,
-    k: int,
-    *,
-    n: int | None = None,
-    repeats: int = 100,
-    generator: torch.Generator | None = None,
-) -> Tensor:
+def bootstrap_angles(scores: Tensor, k: int, *, n: int | None = None, repeats: int = 100) -> Tensor:
     """How much the leading k components turn when the samples are drawn again (bootstrap).
 
     Parameters
@@ -136,7 +129,6 @@ def bootstrap_angles(
     n : samples in each draw, with replacement; None takes N. Smaller numbers tell how stable a PCA
         of fewer samples would be.
     repeats : number of draws
-    generator : None takes a fresh one with seed 0
 
     Returns
     -------
@@ -157,13 +149,12 @@ def bootstrap_angles(
     n = total if n is None else n
     if n <= k:
         raise ValueError(f"n must be more than k={k} samples, got {n}")
-    generator = generator or torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     by_step = scores.detach().double().permute(2, 0, 1)  # (T, N, k')
     angles = torch.empty(repeats, len(by_step), dtype=torch.float64, device="cpu")
     for r in range(repeats):
-        draw = torch.randint(
-            total, (n,), generator=generator, device=generator.device, dtype=torch.long
-        ).to(by_step.device)
+        draw = torch.randint(total, (n,), generator=generator, device="cpu", dtype=torch.long)
+        draw = draw.to(by_step.device)
         x = by_step[:, draw] - by_step[:, draw].mean(dim=1, keepdim=True)
         vectors = torch.linalg.eigh(x.mT @ x)[1][:, :, -k:]
         # The subspace of all samples is spanned by the first k axes: what sticks out is the sine.

@@ -99,12 +99,12 @@ def measure(parts: Tensor) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def seen(parts: Tensor, least: float = SEEN) -> Tensor:
-    """Which measures can be believed, (n, 6): at least `least` pixels of all they need are seen."""
+def seen(parts: Tensor) -> Tensor:
+    """Which measures can be believed, (n, 6): of all they need, `SEEN` pixels or more are seen."""
     m = _checked_parts(parts)
     return torch.stack(
         [
-            torch.stack([_area(_joined(m, part)) >= least for part in needs]).all(dim=0)
+            torch.stack([_area(_joined(m, part)) >= SEEN for part in needs]).all(dim=0)
             for _, needs in MEASURES.values()
         ],
         dim=1,
@@ -145,10 +145,10 @@ def _grid(share: Tensor) -> tuple[Tensor, Tensor]:
     return x[None], y[None]
 
 
-def _centre(share: Tensor, none: float = 1e-2) -> Tensor:
-    """Centre of mass (n, 2); a mass of `none` in the middle of the picture keeps it finite."""
+def _centre(share: Tensor) -> Tensor:
+    """Centre of mass (n, 2); a mass of 0.01 in the middle of the picture keeps it finite."""
     x, y = _grid(share)
-    return torch.stack([_area(share * x), _area(share * y)], dim=1) / (_area(share) + none)[:, None]
+    return torch.stack([_area(share * x), _area(share * y)], dim=1) / (_area(share) + 1e-2)[:, None]
 
 
 def _curve(share: Tensor) -> Tensor:

@@ -63,26 +63,23 @@ def free_bytes(device: str | torch.device) -> int:
         return int(4 * GIGA)
 
 
-def batch_that_fits(each: int, free: int, *, most: int = 64, share: float = 0.6) -> int:
-    """Pictures at once, so that `share` of the free memory is enough; at least 1.
+def batch_that_fits(each: int, free: int) -> int:
+    """Pictures at once, 1 to 64, so that 60 % of the free memory is enough.
+
+    The rest is for what is not counted: workspaces, fragments, other programs.
 
     Parameters
     ----------
     each, free : bytes of one picture, and in all
-    most : more than this is never useful
-    share : the rest is for what is not counted: workspaces, fragments, other programs
 
     Examples
     --------
     >>> batch_that_fits(each=1_000_000_000, free=15_000_000_000)
     9
     """
-    if each < 1 or free < 0 or most < 1 or not 0 < share <= 1:
-        raise ValueError(
-            "need each >= 1, free >= 0, most >= 1 and share in (0, 1], got "
-            f"{each}, {free}, {most} and {share}"
-        )
-    return max(1, min(most, int(free * share) // each))
+    if each < 1 or free < 0:
+        raise ValueError(f"need each >= 1 and free >= 0, got {each} and {free}")
+    return max(1, min(64, int(0.6 * free) // each))
 
 
 def duration(runs: float, seconds: float) -> str:

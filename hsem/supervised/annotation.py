@@ -92,14 +92,6 @@ class Annotation:
         """Scores for one attribute, (n,)."""
         return self.scores[:, column(self.names, name)]
 
-    def correlation(self) -> Tensor:
-        """Correlation of the attributes over the samples, (k, k); where entanglement comes from.
-
-        NaN for an attribute that never varies. Samples without all the answers are left out.
-        """
-        complete = self.scores[~self.scores.isnan().any(dim=1)]
-        return torch.corrcoef(complete.T).reshape(len(self.names), len(self.names))
-
     def save(self, path: str | Path) -> None:
         """Write an npz file; a reader of an older state never sees half of a new one."""
         about = {"eta": self.eta, "timesteps": self.timesteps, "provenance": dict(self.provenance)}

@@ -66,7 +66,7 @@ def test_h_needs_few_examples_and_x_T_many(model, examples):
     counts = (1, 5, 40)
     curve = learning_curve(model, examples, counts, draws=6, generator=generator(), **QUIET)
     h, x_T = (curve.cosine[key].mean(0) for key in ("h", "x_T"))
-    assert curve.cosine["h"].shape == (6, 3) and curve.pairs == 40 and curve.held_out
+    assert curve.cosine["h"].shape == (6, 3)
     assert curve.counts == counts and curve.name == "upper" and curve.effect is None
     assert h[1] > 0.95 and x_T[1] < 0.6 and (h > x_T).all()
     assert x_T[0] < x_T[1] < x_T[2]
@@ -81,19 +81,13 @@ def test_h_needs_few_examples_and_x_T_many(model, examples):
 
 
 def test_unrelated_examples_agree_on_nothing(model):
-    """Labels at random: a held-out reference tells, a shared one rises as sqrt(n / N)."""
+    """Labels at random: the reference is held out, so nothing rises with n."""
     mixed = torch.randperm(400, generator=generator(1)).tolist()
     grid = model.schedule(1).timesteps
     random = Examples("upper", tuple(mixed[:200]), tuple(mixed[200:]), grid, (0.0,))
     counts = (10, 50, 100)
     apart = learning_curve(model, random, counts, draws=12, generator=generator(), **QUIET)
     assert apart.cosine["x_T"].abs().mean(0).max() < 0.15
-    shared = learning_curve(
-        model, random, counts, draws=12, generator=generator(), held_out=False, **QUIET
-    )
-    assert shared.pairs == 200 and not shared.held_out
-    expected = torch.tensor([math.sqrt(n / 200) for n in counts])
-    near(shared.cosine["x_T"].mean(0), expected, atol=0.1)  # the trap that holding out avoids
 
 
 def test_draws_are_nested_and_share_nothing_while_they_can(examples):
@@ -134,26 +128,18 @@ def test_pairs_with_mixed_sides_find_nothing(model, examples):
     assert abs(float(curve.shuffled["x_T"].mean())) < 0.2
 
 
-def test_all_examples_give_the_reference_itself(model, examples):
-    whole = learning_curve(
-        model, examples, [80], draws=1, generator=generator(), held_out=False, **QUIET
-    )
-    for key in ("h", "x_T"):
-        assert float(whole.cosine[key]) == pytest.approx(1.0, abs=1e-9)
-
-
 def test_the_reference_and_its_effect_are_those_of_equation_11(model, examples):
     """The halves are drawn with the generator, so they can be drawn again, and worked out."""
-    settings = {"seeds": SEEDS, "scorer": HALVES, "scale": 0.5, **QUIET}
+    settings = {"seeds": SEEDS, "scorer": HALVES, **QUIET}
     curve = learning_curve(model, examples, [3], draws=2, generator=generator(4), **settings)
     reference = examples.draw(80, generator(4)).rows(range(40, 80))
     direction = supervised_direction(model, reference, progress=False)
     plain, moved = (
         edited_scores(model, HALVES, SEEDS, examples.timesteps, edit, eta=0.0)[:, 0].mean()
-        for edit in (None, hsem.add(direction, 0.5))
+        for edit in (None, hsem.add(direction))
     )
     assert curve.reference_effect["h"] == pytest.approx(float(moved - plain), abs=1e-5)
-    x_T = hsem.draw_noise(model, SEEDS, 0)[0] + 0.5 * supervised_x_T(model, reference)
+    x_T = hsem.draw_noise(model, SEEDS, 0)[0] + supervised_x_T(model, reference)
     by_x_T = edited_scores(model, HALVES, SEEDS, examples.timesteps, None, x_T=x_T, eta=0.0)
     assert curve.reference_effect["x_T"] == pytest.approx(
         float(by_x_T[:, 0].mean() - plain), abs=1e-5
@@ -181,7 +167,7 @@ def test_effects_are_compared_at_equal_length(model, examples):
 
 def test_each_draw_has_people_of_its_own(model, examples):
     """Worked out again from the stored directions of the first draw, on its share of the seeds."""
-    settings = {"seeds": range(900, 906), "scorer": HALVES, "scale": 0.5, **QUIET}
+    settings = {"seeds": range(900, 906), "scorer": HALVES, **QUIET}
     curve = learning_curve(model, examples, [2, 9], draws=3, generator=generator(), **settings)
     first = [900, 903]
     x_T = hsem.draw_noise(model, first, 0)[0]
@@ -192,7 +178,7 @@ def test_each_draw_has_people_of_its_own(model, examples):
         ].mean()
 
     for k in range(2):
-        in_h, in_x_T = (0.5 * curve.directions[key][k] for key in ("h", "x_T"))
+        in_h, in_x_T = (curve.directions[key][k] for key in ("h", "x_T"))
         assert curve.effect["h"][0, k] == pytest.approx(
             float(mean(hsem.add(in_h)) - mean()), abs=1e-5
         )
@@ -222,7 +208,6 @@ def test_a_pool_in_memory_gives_the_same_curve(model, examples):
         ({"counts": []}, r"counts must lie in 1..40 \(half of 80, the other half being held out\)"),
         ({"counts": [0, 3]}, "1..40"),
         ({"counts": [41]}, "1..40"),
-        ({"counts": [81], "held_out": False}, r"1..80 and draws"),
         ({"draws": 0}, "draws=0"),
         ({"scorer": HALVES, "seeds": [900]}, "one for each of 5 draws"),
         ({"scorer": select(HALVES, ["lower"])}, "no attribute 'upper'; there are lower"),
@@ -235,5 +220,5 @@ def test_bad_arguments(model, examples, change, words):
 
 
 def test_one_pair_cannot_be_held_out(model, examples):
-    with pytest.raises(ValueError, match="held_out=False"):
+    with pytest.raises(ValueError, match=r"1..0 \(half of 1"):
         learning_curve(model, examples.first(1), [1], generator=generator(), **QUIET)

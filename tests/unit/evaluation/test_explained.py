@@ -24,8 +24,6 @@ def test_the_share_is_the_one_that_was_put_in() -> None:
     assert first.low < 0.8 < first.high and first.n == N
     both = explained_share(scores, factors)  # variances 5 and 1
     assert both.value == pytest.approx(0.8 * 5 / 6, abs=0.05)
-    even = explained_share(scores, factors, weights=[1, 1])
-    assert even.value == pytest.approx(0.4, abs=0.05)
 
 
 def test_shuffled_factors_explain_nothing_however_many_there_are() -> None:

@@ -24,10 +24,8 @@ def data(n: int, gap: float) -> Tensor:
 def test_it_is_the_pca_of_the_drawn_samples():
     h = data(80, 2.0)
     pca = HSpacePCA(2, extra=10).fit(h, batch_size=80)  # keeps all 12 dimensions
-    angles = bootstrap_angles(
-        pca.scores_, 2, repeats=3, n=40, generator=torch.Generator().manual_seed(4)
-    )
-    g = torch.Generator().manual_seed(4)
+    angles = bootstrap_angles(pca.scores_, 2, repeats=3, n=40)
+    g = torch.Generator().manual_seed(0)
     for r in range(3):
         drawn = h[torch.randint(80, (40,), generator=g)]
         again = HSpacePCA(2).fit(drawn, batch_size=40)

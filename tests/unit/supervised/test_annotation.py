@@ -144,16 +144,6 @@ def test_missing_scores_are_kept_and_announced(model):
         annotate(model, SCORER, range(2), **SETTINGS)  # control: no warning without NaN
 
 
-def test_correlation_against_numpy_and_without_incomplete_samples(table):
-    expected = np.corrcoef(table.scores.numpy(), rowvar=False)
-    np.testing.assert_allclose(table.correlation().numpy(), expected, atol=1e-12)
-    holes = table.scores.clone()
-    holes[0, 0] = float("nan")
-    partial = Annotation(table.seeds, holes, table.names, table.timesteps, table.eta)
-    expected = np.corrcoef(table.scores[1:].numpy(), rowvar=False)
-    np.testing.assert_allclose(partial.correlation().numpy(), expected, atol=1e-12)
-
-
 def test_damaged_and_foreign_files_are_refused(table, tmp_path):
     path = tmp_path / "table.npz"
     table.save(path)
