@@ -23,7 +23,7 @@ from .directions.direction import (
     random_like,
     spread_over_steps,
 )
-from .directions.edits import Edit, add, blend, chain, masked, only_at, slerp, swap
+from .directions.edits import Edit, add, between, blend, chain, masked, only_at, slerp, swap
 from .evaluation.curves import attribute_curve, learning_curve
 from .evaluation.effects import effect_matrix, table_one
 from .evaluation.stability import bootstrap_angles
@@ -78,6 +78,7 @@ __all__ = [
     "add_noise",
     "annotate",
     "attribute_curve",
+    "between",
     "blend",
     "bootstrap_angles",
     "chain",

@@ -83,20 +83,29 @@ def _swap(i: int, h: Tensor, h_seq: Tensor) -> Tensor:
     return _row(h_seq, i, h, "h_seq").expand_as(h)
 
 
-def blend(h_seq: Tensor, weight: float | Tensor) -> Edit:
-    """Go part of the way towards the h of other samples, along a straight line.
+def blend(h_seq: Tensor, weight: float | Tensor, mode: str = "lerp") -> Edit:
+    """Go part of the way towards the h of other samples.
 
     Parameters
     ----------
     h_seq : (b, T, C, h, w), or b = 1 for all samples
     weight : 0 keeps h, 1 swaps; a number or one per sample (b,)
+    mode : "lerp", a straight line, or "slerp", along the arc between the two (the direction
+        turns evenly while the norm changes linearly)
     """
     _check_h_seq(h_seq)
-    return GridEdit(_blend, (h_seq, _per_sample("weight", weight)), steps=h_seq.shape[1])
+    if mode not in ("lerp", "slerp"):
+        raise ValueError(f"mode={mode!r} is unknown; choose 'lerp' or 'slerp'")
+    parts = (h_seq, _per_sample("weight", weight))
+    return GridEdit(_lerp if mode == "lerp" else _slerp, parts, steps=h_seq.shape[1])
 
 
-def _blend(i: int, h: Tensor, h_seq: Tensor, weight: Tensor) -> Tensor:
+def _lerp(i: int, h: Tensor, h_seq: Tensor, weight: Tensor) -> Tensor:
     return torch.lerp(h, _swap(i, h, h_seq), _as_rows(weight, h))
+
+
+def _slerp(i: int, h: Tensor, h_seq: Tensor, weight: Tensor) -> Tensor:
+    return slerp(h, _swap(i, h, h_seq), _as_rows(weight, h))
 
 
 def masked(edit: Edit, mask: Any) -> Edit:
@@ -136,6 +145,16 @@ def only_at(edit: Edit, steps: Iterable[int]) -> GridEdit:
 
 def _only_at(chosen: frozenset[int], i: int, h: Tensor, edit: Edit) -> Tensor:
     return edit(i, h) if i in chosen else h
+
+
+def between(edit: Edit, t_max: int, t_min: int, schedule: Schedule) -> Edit:
+    """Let `edit` act only at timesteps t with t_max >= t >= t_min."""
+    steps = [i for i, t in enumerate(schedule.timesteps) if t_max >= t >= t_min]
+    if not steps:
+        raise ValueError(
+            f"no timestep of {schedule} lies in the window t_max={t_max} >= t >= t_min={t_min}"
+        )
+    return replace(only_at(edit, steps), timesteps=schedule.timesteps, steps=schedule.steps)
 
 
 def chain(*edits: Edit) -> Edit:

@@ -28,7 +28,8 @@ class ClipScorer:
     ----------
     model : transformers.CLIPModel, put into evaluation mode
     tokenizer, processor : the tokenizer and the image processor that belong to it
-    prompts : {name: (positive prompt, negative prompt)}; the paper's five by default
+    prompts : {name: (positive prompt, negative prompt)}; the paper's five by default, or
+        `hsem.judges.prompts.CELEBA_PROMPTS`
     output : "probability" is the softmax over the two prompts, from 0 to 1, as in Table I.
         "logit" is the difference of the two logits: it does not saturate, so use it where effects
         are compared or counted in standard deviations.
@@ -201,7 +202,7 @@ class ImageClassifier:
             raise ValueError(
                 f"{self.label} must return logits of shape (n, {len(self.names)}), one for each of "
                 f"its classes, got {found} from {type(out).__name__}; is it an image classifier? "
-                "For several heads or maps use from_function(function, names)"
+                "For several heads or maps use NetworkScorer(network, names, read=...)"
             )
         if self.output == "logit" or self._problem == "regression":
             return logits

@@ -12,6 +12,54 @@ PAPER_PROMPTS: dict[str, tuple[str, str]] = {
 """Section V-c, word for word. Which of "A man" and "A woman" is positive is not said; here the
 first one is, so that a high score says "man", as in CelebA."""
 
+CELEBA_PROMPTS: dict[str, tuple[str, str]] = {
+    "5_o_Clock_Shadow": ("A person with stubble", "A clean-shaven person"),
+    "Arched_Eyebrows": ("A person with arched eyebrows", "A person with straight eyebrows"),
+    "Attractive": ("An attractive person", "A person"),
+    "Bags_Under_Eyes": ("A person with bags under the eyes", "A person"),
+    "Bald": ("A bald person", "A person with hair"),
+    "Bangs": ("A person with bangs", "A person without bangs"),
+    "Big_Lips": ("A person with big lips", "A person with thin lips"),
+    "Big_Nose": ("A person with a big nose", "A person with a small nose"),
+    "Black_Hair": ("A person with black hair", "A person"),
+    "Blond_Hair": ("A person with blond hair", "A person"),
+    "Blurry": ("A blurry photo of a person", "A sharp photo of a person"),
+    "Brown_Hair": ("A person with brown hair", "A person"),
+    "Bushy_Eyebrows": ("A person with bushy eyebrows", "A person with thin eyebrows"),
+    "Chubby": ("A chubby person", "A slim person"),
+    "Double_Chin": ("A person with a double chin", "A person"),
+    "Eyeglasses": ("A person wearing glasses", "A person"),
+    "Goatee": ("A person with a goatee", "A clean-shaven person"),
+    "Gray_Hair": ("A person with gray hair", "A person"),
+    "Heavy_Makeup": ("A person wearing heavy makeup", "A person without makeup"),
+    "High_Cheekbones": ("A person with high cheekbones", "A person"),
+    "Male": ("A man", "A woman"),
+    "Mouth_Slightly_Open": ("A person with an open mouth", "A person with a closed mouth"),
+    "Mustache": ("A person with a mustache", "A person without a mustache"),
+    "Narrow_Eyes": ("A person with narrow eyes", "A person with wide open eyes"),
+    "No_Beard": ("A person without a beard", "A person with a beard"),
+    "Oval_Face": ("A person with an oval face", "A person"),
+    "Pale_Skin": ("A person with pale skin", "A person"),
+    "Pointy_Nose": ("A person with a pointy nose", "A person with a round nose"),
+    "Receding_Hairline": ("A person with a receding hairline", "A person"),
+    "Rosy_Cheeks": ("A person with rosy cheeks", "A person"),
+    "Sideburns": ("A person with sideburns", "A person without sideburns"),
+    "Smiling": ("A smiling person", "A person"),
+    "Straight_Hair": ("A person with straight hair", "A person with wavy hair"),
+    "Wavy_Hair": ("A person with wavy hair", "A person with straight hair"),
+    "Wearing_Earrings": ("A person wearing earrings", "A person"),
+    "Wearing_Hat": ("A person wearing a hat", "A person"),
+    "Wearing_Lipstick": ("A person wearing lipstick", "A person without lipstick"),
+    "Wearing_Necklace": ("A person wearing a necklace", "A person"),
+    "Wearing_Necktie": ("A person wearing a necktie", "A person"),
+    "Young": ("A young person", "An old person"),
+}
+"""The 40 attributes of CelebA (Liu et al., 2015), with prompts of ours: the paper uses the five
+above. Several attributes are judgements ("Attractive") or binary labels of what is not binary;
+a score says what a model associates with a phrase, not what a person is."""
+
+CELEBA_NAMES: tuple[str, ...] = tuple(CELEBA_PROMPTS)
+
 PORTRAIT_PROMPTS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "age": (("An old person", "A young person"), ("An elderly face", "A youthful face")),
     "gender": (("A man", "A woman"), ("A male face", "A female face")),

@@ -7,11 +7,13 @@ network and a test that measures brightness in a box are all used in the same wa
     hsem.classifier.load()                               the classifier that comes with the package
     ClipScorer.load("openai/clip-vit-large-patch14")     CLIP with the paper's prompts
     ImageClassifier.load("owner/name")                   any image classifier of `transformers`
-    from_function(brightness, ["brightness"])            anything else, also a network of your own
+    celeba_scorer(network), pose_scorer(network)         your own checkpoints
+    from_function(brightness, ["brightness"])            anything else
 
 The paper annotates with the attribute network of Lin et al. (2021) and with Hopenet (Ruiz et al.,
 2018). The weights of the first are no longer published; those of the second are not packaged
-anywhere.
+anywhere. `celeba_scorer` and `pose_scorer` know what such networks take and return, so whoever has
+weights needs to bring the network only.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..network.memory import Pieces
+from .prompts import CELEBA_NAMES
 
 POSE_NAMES = ("yaw", "pitch", "roll")
+BINS = 66  # of three degrees each, in Hopenet
 
 
 class Scorer(Protocol):
@@ -191,3 +196,126 @@ def join(*scorers: Scorer) -> FunctionScorer:
 
 def _joined(scorers: Sequence[Scorer], images: Tensor) -> Tensor:
     return torch.cat([scorer(images).to("cpu", torch.float64) for scorer in scorers], dim=1)
+
+
+# ------------------------------------------------------------------------------- your own network
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a network wants its pictures: side length in pixels, mean and deviation per channel.
+
+    The numbers are for pictures in [0, 1]; the default keeps the size and the range [-1, 1].
+    """
+
+    size: int | None = None
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if self.size is not None and tuple(images.shape[2:]) != (self.size, self.size):
+            # Antialiased, or a small face in a large picture would turn into a pattern of dots.
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        return ((images + 1) / 2 - mean) / std
+
+
+IMAGENET = Preparation(224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+class NetworkScorer:
+    """A scorer made of a network.
+
+    Parameters
+    ----------
+    network : nn.Module, put into evaluation mode (batch norm would otherwise score a picture by
+        its neighbours)
+    names : of the columns
+    prepare : from pictures in [-1, 1] to the network's input
+    read : from the network's output to scores (n, k); by default the output itself
+    label : for messages and provenance
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        names: Sequence[str],
+        *,
+        prepare: Callable[[Tensor], Tensor] = Preparation(),
+        read: Callable[..., Tensor] | None = None,
+        label: str | None = None,
+    ) -> None:
+        self.network = network.eval()
+        self.names = tuple(names)
+        self.prepare = prepare
+        self.read = read
+        self.label = label or type(network).__name__
+
+    def __call__(self, images: Tensor) -> Tensor:
+        weight = next(self.network.parameters(), images)
+        out = self.network(self.prepare(images.to(weight.device, weight.dtype)))
+        return out if self.read is None else self.read(out)
+
+
+def celeba_scorer(network: nn.Module, *, size: int | None = 256) -> NetworkScorer:
+    """Probabilities of the 40 CelebA attributes (section V-b) from a network of your own.
+
+    Parameters
+    ----------
+    network : takes pictures in [-1, 1]; returns (n, 80), that is 40 pairs of logits (absent,
+        present) as the network of Lin et al. does, or (n, 40) with one logit each
+    size : side length it was trained with
+    """
+    return NetworkScorer(
+        network, CELEBA_NAMES, prepare=Preparation(size), read=read_attributes, label="celeba"
+    )
+
+
+def pose_scorer(
+    network: nn.Module, *, prepare: Callable[[Tensor], Tensor] = IMAGENET
+) -> NetworkScorer:
+    """Yaw, pitch and roll in degrees (section V-b) from a pose network of your own.
+
+    Parameters
+    ----------
+    network : returns (n, 3) angles in degrees, or three tensors (n, 66) of logits over bins of
+        three degrees as Hopenet does
+    prepare : Hopenet wants the statistics of ImageNet and 224 pixels, which is the default
+    """
+    return NetworkScorer(network, POSE_NAMES, prepare=prepare, read=read_pose, label="pose")
+
+
+def read_attributes(out: Tensor) -> Tensor:
+    """Probabilities (n, k) from k logits, or from k pairs of logits (absent, present)."""
+    k = len(CELEBA_NAMES)
+    shape = tuple(out.shape[1:]) if isinstance(out, Tensor) else None
+    if shape in ((2 * k,), (k, 2)):
+        return out.reshape(len(out), k, 2).softmax(dim=2)[..., 1]
+    if shape == (k,):
+        return out.sigmoid()
+    found = type(out).__name__ if shape is None else ("n", *shape)
+    raise ValueError(
+        f"a CelebA network must return logits (n, {2 * k}), (n, {k}, 2) or (n, {k}), got {found}; "
+        "for other attributes or several heads use NetworkScorer(network, names, read=...)"
+    )
+
+
+def read_pose(out: Tensor | Sequence[Tensor]) -> Tensor:
+    """Degrees (n, 3) from angles (n, 3), or from Hopenet's three tensors of bins (n, 66).
+
+    Notes
+    -----
+    Bin j stands for 3 j - 99 degrees; the angle is the mean of the bins under the softmax, which
+    is finer than a bin.
+    """
+    if isinstance(out, Tensor) and out.ndim == 2 and out.shape[1] == 3:
+        return out
+    shapes = [tuple(x.shape) for x in ([out] if isinstance(out, Tensor) else out)]
+    if len(shapes) != 3 or {shape[1:] for shape in shapes} != {(BINS,)}:
+        raise ValueError(
+            f"a pose network must return degrees (n, 3), or logits (n, {BINS}) for each of yaw, "
+            f"pitch and roll, got {shapes}; for others use NetworkScorer(network, names, read=...)"
+        )
+    bins = torch.arange(BINS, device=out[0].device, dtype=out[0].dtype)
+    angles = 3.0 * bins - 99.0
+    return torch.stack([(logits.softmax(dim=1) * angles).sum(dim=1) for logits in out], dim=1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -117,6 +118,7 @@ def jacobian_svd(
     h: Tensor,
     k: int,
     *,
+    method: Literal["lanczos", "subspace"] = "lanczos",
     block: int = 1,
     v0: Tensor | None = None,
     tol: float = 1e-3,
@@ -131,6 +133,7 @@ def jacobian_svd(
 
     Parameters
     ----------
+    method : "lanczos", or "subspace" for algorithm 1
     block : columns multiplied in one round. 1 needs the fewest products; more need fewer rounds,
         which is what counts where columns run in parallel.
     max_basis : vectors kept before the basis is cut back to the best 2 k; None allows 4 k + 40.
@@ -151,6 +154,13 @@ def jacobian_svd(
     From one starting vector a repeated singular value looks like a single one: it takes
     `block` = b to find values that occur b times with all their vectors.
     """
+    if method == "subspace":
+        return jacobian_subspace_iteration(
+            f, h, k, v0=v0, tol=tol, max_rounds=max_rounds, orthogonal_to=orthogonal_to,
+            chunk=chunk, generator=generator, watch=watch,
+        )  # fmt: skip
+    if method != "lanczos":
+        raise ValueError(f"method must be 'lanczos' or 'subspace', got {method!r}")
     limit = 4 * k + 40 if max_basis is None else max_basis
     if block < 1 or max_rounds < 1 or limit < 2 * k + block:
         raise ValueError(

@@ -50,6 +50,7 @@ def test_edits_compose(tiny: hsem.HSpaceUNet, plain: hsem.Samples) -> None:
     assert not same(one_by_one, again(tiny, hsem.add(a)))
     other = plain.h_seq.roll(1, 0)
     assert same(again(tiny, hsem.blend(other, 1.0)), again(tiny, hsem.swap(other)))
+    assert same(again(tiny, hsem.blend(other, 1.0, "slerp")), again(tiny, hsem.swap(other)))
 
 
 def test_windows_and_masks(tiny: hsem.HSpaceUNet, plain: hsem.Samples) -> None:
@@ -57,6 +58,11 @@ def test_windows_and_masks(tiny: hsem.HSpaceUNet, plain: hsem.Samples) -> None:
     everywhere = again(tiny, hsem.add(v))
     assert same(again(tiny, hsem.only_at(hsem.add(v), range(STEPS))), everywhere)
     assert not same(again(tiny, hsem.only_at(hsem.add(v), [0])), everywhere)
+    t = plain.schedule.timesteps
+    assert same(
+        again(tiny, hsem.between(hsem.add(v), t[1], t[2], plain.schedule)),
+        again(tiny, hsem.only_at(hsem.add(v), [1, 2])),
+    )
     ones = torch.ones(tiny.h_shape[1:])
     assert same(again(tiny, hsem.masked(hsem.add(v), 0 * ones)), plain.images)
     assert same(again(tiny, hsem.masked(hsem.add(v), ones)), everywhere)

@@ -48,9 +48,10 @@ EDITS: dict[str, hsem.Edit] = {
     "add one tensor per sample": hsem.add(noise(2, STEPS, *MODEL.h_shape)),
     "swap": hsem.swap(H_SEQ),
     "blend": hsem.blend(H_SEQ, 0.3),
-    "blend, one weight per sample": hsem.blend(H_SEQ, torch.tensor([0.3, 0.6])),
+    "blend, slerp": hsem.blend(H_SEQ, torch.tensor([0.3, 0.6]), "slerp"),
     "masked": hsem.masked(ADD, torch.eye(4)),
     "only_at": hsem.only_at(ADD, [0, 2]),
+    "between": hsem.between(ADD, 600, 200, SCHEDULE),
     "chain": hsem.chain(ADD, hsem.masked(hsem.swap(H_SEQ), torch.eye(4)), hsem.only_at(ADD, [1])),
 }
 

@@ -14,7 +14,7 @@ transformers = pytest.importorskip("transformers", reason="the optional package 
 
 from hsem.evaluation.effects import effect_matrix  # noqa: E402
 from hsem.judges.hub_scorers import ClipScorer, ImageClassifier  # noqa: E402
-from hsem.judges.prompts import PAPER_PROMPTS  # noqa: E402
+from hsem.judges.prompts import CELEBA_PROMPTS, PAPER_PROMPTS  # noqa: E402
 from hsem.judges.scorers import join, scores_of, select  # noqa: E402
 from tests import random_models  # noqa: E402
 from tests.painter import HALVES, Painter  # noqa: E402
@@ -58,6 +58,11 @@ def test_swapping_the_prompts_swaps_the_answer(clip_folder, images):
     prompts = {"man": ("A man", "A woman"), "woman": ("A woman", "A man")}
     scores = scores_of(ClipScorer.load(clip_folder, prompts, device="cpu"), images)
     torch.testing.assert_close(scores.sum(dim=1), torch.ones(5, dtype=torch.float64))
+
+
+def test_the_forty_attributes_are_forty_columns(clip_folder, images):
+    scorer = ClipScorer.load(clip_folder, CELEBA_PROMPTS, device="cpu")
+    assert scores_of(scorer, images).shape == (5, 40) and scorer.names == tuple(CELEBA_PROMPTS)
 
 
 @pytest.mark.parametrize("pair", ["A man", ("A man",), ("A man", "A man")])
@@ -269,7 +274,7 @@ def test_networks_that_give_something_else(tmp_path, images, out):
         "no logits": lambda **_: some(pooler_output=torch.zeros(n, 2)),
         "tuple": lambda **_: (torch.zeros(n, 2),),
     }[out]
-    with pytest.raises(ValueError, match=r"logits of shape \(n, 2\).*from_function"):
+    with pytest.raises(ValueError, match=r"logits of shape \(n, 2\).*NetworkScorer"):
         scorer(images)
 
 
@@ -291,5 +296,4 @@ def test_clip_and_another_scorer_judge_the_same_edits(clip_folder):
         alone = effect_matrix(painter, edits, judge, **settings)
         torch.testing.assert_close(both.only(judge.names).effects, alone.effects)
     assert both.only(list(PAPER_PROMPTS)).effects.abs().max() > 1e-3  # control: CLIP does see
-    own = both.only(HALVES.names).mean.diag()
-    torch.testing.assert_close(own, torch.full_like(own, 0.3), atol=1e-4, rtol=0)
+    assert both.diagonal() == pytest.approx({"upper": 0.3, "lower": 0.3}, abs=1e-4)

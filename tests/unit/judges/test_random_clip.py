@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("transformers", reason="the optional package of hsem[hub]")
 
-from hsem.judges.prompts import PAPER_PROMPTS
+from hsem.judges.prompts import CELEBA_NAMES, CELEBA_PROMPTS, PAPER_PROMPTS
 from hsem.judges.random_clip import random_clip
 
 
@@ -18,6 +18,6 @@ def test_scores_depend_on_picture_prompt_and_seed():
     assert not torch.allclose(scores, random_clip(device="cpu", seed=1)(images))
 
 
-def test_it_takes_other_prompts_and_says_what_it_is():
-    judge = random_clip({"old": PAPER_PROMPTS["age"]}, device="cpu")
-    assert judge.names == ("old",) and "random weights" in judge.label
+def test_it_takes_the_attributes_of_celeba_and_says_what_it_is():
+    judge = random_clip(CELEBA_PROMPTS, device="cpu")
+    assert judge.names == CELEBA_NAMES and "random weights" in judge.label

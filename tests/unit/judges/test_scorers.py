@@ -1,15 +1,24 @@
-"""Scorers: known answers, and everything that can go wrong."""
+"""Scorers: known answers, other people's networks, and everything that can go wrong."""
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from hsem.judges.prompts import PAPER_PROMPTS
+from hsem.judges.prompts import CELEBA_NAMES, CELEBA_PROMPTS, PAPER_PROMPTS
 from hsem.judges.scorers import (
+    IMAGENET,
+    NetworkScorer,
+    Preparation,
+    celeba_scorer,
     column,
     from_function,
     join,
     label_of,
     names_of,
+    pose_scorer,
+    read_attributes,
+    read_pose,
     scores_of,
     select,
 )
@@ -112,12 +121,94 @@ def test_join_puts_columns_side_by_side_and_refuses_equal_names():
         join(BRIGHTNESS, BRIGHTNESS)
 
 
+# ------------------------------------------------------------------------------------- networks
+
+
+class Linear(nn.Module):
+    """Mean colour to k outputs, with batch norm, which misbehaves in training mode."""
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+        self.layer = nn.Linear(3, k)
+
+    def forward(self, x):
+        return self.layer(self.norm(x.mean((2, 3))))
+
+
+def test_a_network_scores_a_picture_by_itself_not_by_its_neighbours():
+    network = Linear(2).train()
+    scorer = NetworkScorer(network, ["a", "b"])
+    images = torch.rand(4, 3, 12, 12) * 2 - 1
+    assert not network.training
+    torch.testing.assert_close(scores_of(scorer, images)[:1], scores_of(scorer, images[:1]))
+    before = scores_of(scorer, images)
+    torch.testing.assert_close(scores_of(scorer, images), before)  # running statistics at rest
+
+
+def test_preparation_agrees_with_arithmetic_by_hand():
+    x = torch.rand(2, 3, 8, 8) * 2 - 1
+    torch.testing.assert_close(Preparation()(x), x)
+    red = (x[0, 0] / 2 + 0.5 - 0.485) / 0.229
+    unscaled = Preparation(None, IMAGENET.mean, IMAGENET.std)(x)
+    torch.testing.assert_close(unscaled[0, 0], red)
+    assert Preparation(5)(x).shape == (2, 3, 5, 5)
+    torch.testing.assert_close(Preparation(5)(pictures(0.3)), pictures(0.3, size=5).clone())
+
+
+def test_shrinking_does_not_turn_a_fine_pattern_into_a_coarse_one():
+    stripes = torch.ones(1, 3, 64, 64)
+    stripes[..., ::2] = -1  # mean 0: the right answer is grey
+    small = Preparation(16)(stripes)
+    assert small[..., 1:-1].abs().max() < 0.1
+    assert stripes[..., ::4].abs().min() == 1  # control: dropping pixels gives plain white or black
+
+
+def test_celeba_networks_with_pairs_or_single_logits_say_the_same():
+    logits = torch.randn(5, 40)
+    pairs = torch.stack([torch.zeros(5, 40), logits], dim=2)
+    expected = 1 / (1 + np.exp(-logits.double().numpy()))
+    for out in (logits, pairs.reshape(5, 80), pairs):
+        np.testing.assert_allclose(read_attributes(out).numpy(), expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"\(n, 40, 2\) or \(n, 40\), got \('n', 7\)"):
+        read_attributes(torch.zeros(5, 7))
+    pairs = torch.randn(5, 40, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(read_attributes(pairs), read_attributes(pairs.flatten(1)))
+    for other in (pairs.mT, [pairs[:, 0]] * 40, pairs[..., None]):  # as many numbers, elsewhere
+        with pytest.raises(ValueError, match=r"several heads use NetworkScorer"):
+            read_attributes(other)
+    scorer = celeba_scorer(Linear(80), size=6)
+    assert scorer.names == CELEBA_NAMES
+    assert scores_of(scorer, pictures(0, 1)).shape == (2, 40)
+
+
+def test_pose_from_degrees_and_from_bins():
+    degrees = torch.tensor([[30.0, -6.0, 0.0]])
+    bins = [torch.full((1, 66), -50.0) for _ in range(3)]
+    for row, angle in zip(bins, degrees[0], strict=True):
+        row[0, int((angle + 99) / 3)] = 50.0  # all the weight on one bin
+    torch.testing.assert_close(read_pose(bins), degrees)
+    torch.testing.assert_close(read_pose(degrees), degrees)
+    halfway = torch.full((1, 66), -50.0)
+    halfway[0, 33] = halfway[0, 34] = 50.0
+    torch.testing.assert_close(read_pose([halfway] * 3), torch.full((1, 3), 1.5))
+    with pytest.raises(ValueError, match="yaw, pitch and roll"):
+        read_pose(bins[:2])
+    rotations, fine = torch.eye(3).expand(2, 3, 3), [torch.zeros(2, 198)] * 3
+    for other in (torch.zeros(2, 4), rotations, fine, [bins[0], bins[1], fine[0]], []):
+        with pytest.raises(ValueError, match=r"degrees \(n, 3\), or logits \(n, 66\) for each"):
+            read_pose(other)
+    assert pose_scorer(Linear(3)).names == ("yaw", "pitch", "roll")
+
+
 # -------------------------------------------------------------------------------------- prompts
 
 
-def test_prompts_are_those_of_the_paper():
+def test_prompts_are_those_of_the_paper_and_cover_celeba():
     assert PAPER_PROMPTS["smile"] == ("A smiling person", "A person")
     assert PAPER_PROMPTS["glasses"] == ("A person wearing glasses", "A person")
     assert PAPER_PROMPTS["hat"] == ("A person wearing a hat", "A person")
     assert PAPER_PROMPTS["age"] == ("An old person", "A young person")
     assert set(PAPER_PROMPTS["gender"]) == {"A man", "A woman"}
+    assert len(CELEBA_PROMPTS) == 40 and {"Male", "Eyeglasses", "Young"} <= set(CELEBA_PROMPTS)
+    assert all(positive != negative for positive, negative in CELEBA_PROMPTS.values())

@@ -38,6 +38,7 @@ def bent(a: Tensor):
 ZERO = torch.zeros(D, dtype=torch.float64)
 SOLVERS = {
     "algorithm 1": jacobian_subspace_iteration,
+    "subspace by name": lambda *a, **k: jacobian_svd(*a, method="subspace", **k),
     "algorithm 1, oversampled": lambda *a, **k: jacobian_subspace_iteration(*a, oversample=4, **k),
     "algorithm 2, b=1": lambda *a, **k: jacobian_subspace_iteration(*a, block_size=1, **k),
     "algorithm 2, b=2": lambda *a, **k: jacobian_subspace_iteration(*a, block_size=2, **k),
@@ -266,6 +267,7 @@ def test_the_angle_agrees_with_scipy_and_sees_what_the_cosine_cannot():
         ({"v0": torch.zeros(2, 7)}, r"v0 must be a stack of tensors with the shape \(40,\)"),
         ({"orthogonal_to": torch.zeros(7)}, "orthogonal_to must be a stack"),
         ({"tol": 0}, "tol is an angle"),
+        ({"method": "power"}, "method must be 'lanczos' or 'subspace'"),
         ({"block": 0}, "block >= 1"),
         ({"max_basis": 6}, "max_basis >= 2 k"),
         ({"chunk": 0}, "chunk must be at least 1"),
