@@ -255,6 +255,11 @@ def checked_eta(
     return tuple(float(e) for e in etas)
 
 
+def eta_of(etas: tuple[float, ...]) -> float | list[float]:
+    """For provenance: one number if all steps have the same."""
+    return etas[0] if len(set(etas)) == 1 else list(etas)
+
+
 def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     """Seeds as a tuple of ints that the generator can tell apart."""
     if isinstance(seeds, int) or getattr(seeds, "ndim", 1) == 0:  # numpy's and torch's, too

@@ -17,7 +17,7 @@ from ..judges.scorers import Scorer, column, names_of
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
 from ..supervised.examples import Examples
-from ..supervised.means import pair_weights, weighted_h, weighted_recorded_h, weighted_x_T
+from ..supervised.means import pair_weights, weighted_h, weighted_x_T
 from .effects import FIRST_SEED, edited_scores
 
 LATENTS = ("h", "x_T")
@@ -49,8 +49,6 @@ def attribute_curve(
     seeds: Sequence[int],
     *,
     eta: float | Sequence[float] = 1.0,
-    asyrp: bool = False,
-    batch_size: int = 16,
     progress: bool = True,
 ) -> AttributeCurve:
     """Score the same samples at every position of a slider (the curves under fig. 7).
@@ -64,10 +62,7 @@ def attribute_curve(
     if strengths.ndim != 1 or len(strengths) < 2 or not bool((strengths.diff() > 0).all()):
         raise ValueError(f"scales must be two or more numbers in ascending order, got {scales}")
     direction.check_model(model)
-    run = partial(
-        edited_scores, model, scorer, eta=eta, asyrp=asyrp, batch_size=Pieces(batch_size),
-        scoring=Pieces(64),
-    )  # fmt: skip
+    run = partial(edited_scores, model, scorer, eta=eta, batch_size=Pieces(16), scoring=Pieces(64))
     scores = [
         run(seeds, direction.timesteps, add(direction, float(s)))
         for s in tqdm(strengths, disable=not progress, unit="scale", leave=False)
@@ -151,20 +146,19 @@ def learning_curve(
     drawn = _drawn(pool, counts, draws, generator)
     control = [_sides_mixed(some, generator) for some in drawn]
     pool_seeds, weights = pair_weights([reference, *drawn, *control])
-    if samples is None:
-        in_h = weighted_h(
-            model, pool_seeds, weights, examples, batch_size=batch_size, progress=progress
-        )
-    else:
-        in_h = weighted_recorded_h(samples, pool_seeds, weights, examples)
+    in_h = weighted_h(
+        model, pool_seeds, weights, examples, samples, batch_size=batch_size, progress=progress
+    )
     found = {"h": in_h, "x_T": weighted_x_T(model, pool_seeds, weights)}
     grid = (draws, len(counts))
     both = {key: _cosines(found[key]).unflatten(0, (2, *grid)) for key in LATENTS}
     cosine, shuffled = ({key: both[key][k] for key in LATENTS} for k in (0, 1))
     effect, reference_effect = None, None
     if scorer is not None:
-        judge = partial(edited_scores, model, scorer, timesteps=examples.timesteps)
-        judge = partial(judge, eta=examples.eta, batch_size=Pieces(batch_size), scoring=Pieces(64))
+        judge = partial(
+            edited_scores, model, scorer, timesteps=examples.timesteps, eta=examples.eta,
+            batch_size=Pieces(batch_size), scoring=Pieces(64),
+        )  # fmt: skip
         own = column(names_of(scorer), examples.name)
         plain, x_T = judge(seeds=seeds, edit=None)[:, own], draw_noise(model, seeds, 0)[0]
         everyone = torch.arange(len(seeds), dtype=torch.int64, device="cpu")

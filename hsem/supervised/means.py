@@ -9,15 +9,14 @@ normals of a logistic regression and of a linear discriminant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..counts import whole_number
-from ..diffusion.sampling import Samples, draw_noise, sample
+from ..diffusion.sampling import Samples, draw_noise, eta_of, sample
 from ..diffusion.schedule import Schedule
 from ..directions.direction import Direction, project_out, provenance_of
 from ..directions.edits import Edit, chain
@@ -93,13 +92,9 @@ def supervised_directions(
     if not examples or len(set(names)) != len(names):
         raise ValueError(f"examples must be for different attributes, at least one, got {names}")
     seeds, weights = pair_weights(examples)
-    if samples is None:
-        sums = weighted_h(
-            model, seeds, weights, examples[0], batch_size=batch_size, progress=progress
-        )
-    else:
-        check_model(examples[0].provenance, model, "the set of examples")
-        sums = weighted_recorded_h(samples, seeds, weights, examples[0])
+    sums = weighted_h(
+        model, seeds, weights, examples[0], samples, batch_size=batch_size, progress=progress
+    )
     return {
         each.name: Direction(
             delta_h.float(), each.timesteps, "supervised", about_examples(model, each, "h")
@@ -180,33 +175,41 @@ def weighted_h(
     seeds: Sequence[int],
     weights: Tensor,
     recipe: Examples,
+    samples: Samples | None = None,
     *,
     batch_size: int = 16,
     progress: bool = True,
 ) -> Tensor:
-    """weights (m, n) times the h of n samples: (m, T, C, h, w), float64, one batch in memory."""
+    """weights (m, n) times the h of n samples: (m, T, C, h, w), float64, one batch in memory.
+
+    As `samples` have recorded it; without any, the seeds are sampled as the recipe says.
+    """
     check_model(recipe.provenance, model, "the set of examples")
+    if samples is not None:
+        return _weighted_recorded_h(samples, seeds, weights, recipe)
     schedule = Schedule(model.alpha_bar, recipe.timesteps)
     total = torch.zeros(
         len(weights), schedule.steps, *model.h_shape, dtype=torch.float64, device="cpu"
     )
     pieces = Pieces(batch_size)
+
+    def add(which: slice) -> None:
+        some = sample(
+            model, seeds[which], schedule=schedule, eta=recipe.eta, batch_size=pieces,
+            progress=False,
+        )  # fmt: skip
+        assert some.h_seq is not None
+        total.add_(torch.einsum("mn,n...->m...", weights[:, which], some.h_seq.double()))
+        bar.update(len(some))
+
     with tqdm(total=len(seeds), disable=not progress, unit="sample", leave=False) as bar:
-        for which in _pieces(len(seeds), batch_size):
-            samples = sample(
-                model, seeds[which], schedule=schedule, eta=recipe.eta, batch_size=pieces,
-                progress=False,
-            )  # fmt: skip
-            assert samples.h_seq is not None
-            total += torch.einsum("mn,n...->m...", weights[:, which], samples.h_seq.double())
-            bar.update(len(samples))
+        pieces.run(len(seeds), add)
     return total
 
 
-def weighted_recorded_h(
+def _weighted_recorded_h(
     samples: Samples, seeds: Sequence[int], weights: Tensor, recipe: Examples
 ) -> Tensor:
-    """weights (m, n) times the recorded h of n samples: (m, T, C, h, w), float64."""
     if samples.h_seq is None or samples.seeds is None or samples.edit is not None:
         raise ValueError(
             "samples must be made from seeds, with record=('h',), and without an edit; "
@@ -232,29 +235,24 @@ def weighted_recorded_h(
 
 def weighted_x_T(model: HSpaceUNet, seeds: Sequence[int], weights: Tensor) -> Tensor:
     """weights (m, n) times the x_T of n samples: (m, 3, H, W), float64."""
-    total = weights.new_zeros(len(weights), *model.image_shape)
-    for which in _pieces(len(seeds), 256):
+
+    def part(which: slice) -> Tensor:
         x_T = draw_noise(model, seeds[which], 0)[0]
-        total += torch.einsum("mn,n...->m...", weights[:, which], x_T.double())
-    return total
+        return torch.einsum("mn,n...->m...", weights[:, which], x_T.double())
+
+    return torch.stack(Pieces(256).run(len(seeds), part)).sum(dim=0)
 
 
 def about_examples(model: HSpaceUNet, examples: Examples, latent: str) -> dict[str, Any]:
     """Provenance of a direction: enough to choose and generate the same examples again."""
     about = {k: v for k, v in examples.provenance.items() if k in ("scorer", "selection")}
-    etas = sorted(set(examples.eta))
     return provenance_of(
         model,
         attribute=examples.name,
         latent=latent,
         n=len(examples),
-        eta=etas[0] if len(etas) == 1 else list(examples.eta),
+        eta=eta_of(examples.eta),
         positive_seeds=list(examples.positive),
         negative_seeds=list(examples.negative),
         **about,
     )
-
-
-def _pieces(n: int, size: int) -> Iterator[slice]:
-    whole_number("batch_size", size)
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..blocks import Shared
-from ..diffusion.sampling import Samples, sample_steps
+from ..diffusion.sampling import Samples, eta_of, sample_steps
 from ..diffusion.schedule import Schedule
 from ..directions.direction import Direction, provenance_of, spread_over_steps
 from ..directions.edits import rows
@@ -92,7 +92,7 @@ def image_directions(
     samples: Samples,
     index: int = 0,
     *,
-    step: int,
+    step: int | Point,
     k: int = 3,
     mask: Any = None,
     outside: Outside = "ignore",
@@ -107,7 +107,7 @@ def image_directions(
     ----------
     samples : from `sample`, with this model; an edit they were made with is part of the trajectory
     index : which of the samples
-    step : step index i, 0 (noisiest) to T - 1
+    step : step index i, 0 (noisiest) to T - 1; or a moment of this sample's `trajectory`
     k : how many directions
     mask : array (H, W) of zeros and ones, see `hsem.masks`; look for change in there (eqs. 9, 10)
     outside : what to do about change outside the mask: "ignore" (the paper), "project" or
@@ -116,7 +116,7 @@ def image_directions(
         are the same (SM C, eqs. 14 to 16), the sizes of the changes are not.
     tol : wanted accuracy of the subspace, in radians
     v0 : (k, C, h, w), starting guess
-    solver : passed to `jacobian_svd`: block, chunk, max_rounds, generator, ...
+    solver : passed to `jacobian_svd`: method, block, chunk, max_rounds, generator, ...
 
     Examples
     --------
@@ -124,11 +124,54 @@ def image_directions(
     >>> found = image_directions(model, samples, step=12)             # doctest: +SKIP
     >>> edited = hsem.sample(model, [7], edit=hsem.add(found[0], 5))  # doctest: +SKIP
     """
-    (point,) = trajectory(model, samples, index, [step])
-    return _at(
-        point, model, samples, index, k=k, mask=mask, outside=outside, target=target, tol=tol,
-        v0=v0, **solver,
-    )  # fmt: skip
+    point = step if isinstance(step, Point) else next(trajectory(model, samples, index, [step]))
+
+    def decode(h: Tensor) -> Tensor:
+        return model.output(h, point.context)
+
+    # The raw output of the network, because eps and x0 are fixed multiples of it (plus a term
+    # without h), and near pure noise one of the two factors is tiny.
+    factor = _factor(model, point.t, target)
+    v0 = None if v0 is None else v0[:, None].to(point.h)
+    provenance = provenance_of(
+        model,
+        seed=None if samples.seeds is None else samples.seeds[index],
+        eta=eta_of(samples.eta),
+        found_at_step=point.i,
+        found_at_t=point.t,
+        target=target,
+        scale_unit="norm of the shift of h at each step",
+    )
+    if mask is None:
+        if outside != "ignore":
+            raise ValueError(f"outside={outside!r} needs a mask to say what is inside")
+        with _differentiable(model.unet):
+            whole = jacobian_svd(decode, point.h, k, tol=tol, v0=v0, **solver)
+        v, s, share, products, converged = whole.v, whole.s, None, whole.products, whole.converged
+        change = whole.u * s.to(v).view(-1, 1, 1, 1, 1)
+    else:
+        mask = checked_mask(mask, model.image_shape[1:])
+        with _differentiable(model.unet):
+            part = focused_directions(
+                decode, point.h, k, mask, outside=outside, tol=tol, v0=v0, **solver
+            )
+        v, s, share, products, converged = (
+            part.v, part.inside, part.share.cpu(), part.products, part.converged,
+        )  # fmt: skip
+        change = part.change
+        provenance |= {"mask_area": float(mask.mean()), "outside": outside}
+    return ImageDirections(
+        i=point.i,
+        t=point.t,
+        v=v[:, 0].cpu(),
+        s=(abs(factor) * s).cpu(),
+        change=(factor * change[:, 0]).cpu(),
+        share=share,
+        schedule=samples.schedule,
+        products=products,
+        converged=converged,
+        provenance=provenance,
+    )
 
 
 def image_spectrum(
@@ -157,7 +200,9 @@ def image_spectrum(
     points = trajectory(model, samples, index, wanted)
     for point in tqdm(points, total=len(set(wanted)), disable=not progress, unit="step"):
         before = found[-1].v if found else None
-        found.append(_at(point, model, samples, index, k=k, v0=before, **settings))
+        found.append(
+            image_directions(model, samples, index, step=point, k=k, v0=before, **settings)
+        )
     return tuple(found)
 
 
@@ -204,68 +249,6 @@ def _check_recorded(samples: Samples, index: int, i: int, h: Tensor, model: HSpa
             f"at step {i}, model {model.name!r} has another h than sample {index} had when it was "
             "made: was it made by another model, or was its noise or edit changed since?"
         )
-
-
-def _at(
-    point: Point,
-    model: HSpaceUNet,
-    samples: Samples,
-    index: int,
-    *,
-    k: int,
-    mask: Any = None,
-    outside: Outside = "ignore",
-    target: Target = "x0",
-    tol: float = 1e-2,
-    v0: Tensor | None = None,
-    **solver: Any,
-) -> ImageDirections:
-    def decode(h: Tensor) -> Tensor:
-        return model.output(h, point.context)
-
-    # The raw output of the network, because eps and x0 are fixed multiples of it (plus a term
-    # without h), and near pure noise one of the two factors is tiny.
-    factor = _factor(model, point.t, target)
-    v0 = None if v0 is None else v0[:, None].to(point.h)
-    provenance = provenance_of(
-        model,
-        seed=None if samples.seeds is None else samples.seeds[index],
-        eta=samples.eta[0] if len(set(samples.eta)) == 1 else list(samples.eta),
-        found_at_step=point.i,
-        found_at_t=point.t,
-        target=target,
-        scale_unit="norm of the shift of h at each step",
-    )
-    if mask is None:
-        if outside != "ignore":
-            raise ValueError(f"outside={outside!r} needs a mask to say what is inside")
-        with _differentiable(model.unet):
-            whole = jacobian_svd(decode, point.h, k, tol=tol, v0=v0, **solver)
-        v, s, share, products, converged = whole.v, whole.s, None, whole.products, whole.converged
-        change = whole.u * s.to(v).view(-1, 1, 1, 1, 1)
-    else:
-        mask = checked_mask(mask, model.image_shape[1:])
-        with _differentiable(model.unet):
-            part = focused_directions(
-                decode, point.h, k, mask, outside=outside, tol=tol, v0=v0, **solver
-            )
-        v, s, share, products, converged = (
-            part.v, part.inside, part.share.cpu(), part.products, part.converged,
-        )  # fmt: skip
-        change = part.change
-        provenance |= {"mask_area": float(mask.mean()), "outside": outside}
-    return ImageDirections(
-        i=point.i,
-        t=point.t,
-        v=v[:, 0].cpu(),
-        s=(abs(factor) * s).cpu(),
-        change=(factor * change[:, 0]).cpu(),
-        share=share,
-        schedule=samples.schedule,
-        products=products,
-        converged=converged,
-        provenance=provenance,
-    )
 
 
 @Shared
