@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from filecmp import cmp
 from pathlib import Path
 from typing import Any, NamedTuple
 from warnings import warn
@@ -173,7 +174,7 @@ def read_expressions(
             continue
         try:
             what = (*match.group("subject", "expression", "intensity"), path.stat().st_size)
-            alike = [other for other in kept.get(what, []) if _same_content(other, path)]
+            alike = [other for other in kept.get(what, []) if cmp(other, path, shallow=False)]
             if alike:
                 left_out.append(f"{name} (a copy of {alike[0].relative_to(root).as_posix()})")
                 continue
@@ -259,8 +260,11 @@ def _files_below(folder: Path, left_out: list[str], above: tuple[str, ...] = ())
     if here in above:
         return
     try:
-        seen = [x for x in sorted(folder.iterdir()) if not _is_companion(x.name)]
-        inside = [(x, x.is_dir(), x.is_file()) for x in seen]
+        inside = [
+            (x, x.is_dir(), x.is_file())
+            for x in sorted(folder.iterdir())
+            if not (x.name.startswith(".") or x.name.lower() in COMPANIONS)
+        ]
     except OSError as error:
         if not above:
             raise
@@ -271,15 +275,6 @@ def _files_below(folder: Path, left_out: list[str], above: tuple[str, ...] = ())
             yield from _files_below(path, left_out, (*above, here))
         elif is_file:
             yield path
-
-
-def _is_companion(name: str) -> bool:
-    return name.startswith(".") or name.lower() in COMPANIONS
-
-
-def _same_content(a: Path, b: Path) -> bool:
-    """Whether two files of one size hold the same."""
-    return a.read_bytes() == b.read_bytes()
 
 
 def _number(match: re.Match[str]) -> float:

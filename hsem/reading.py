@@ -80,6 +80,20 @@ def checked(
     return array
 
 
+def check_there(path: Path, what: str, hint: str) -> None:
+    """Raise OSError unless a file is at `path`, and not what a failed download leaves there."""
+    if path.is_dir():
+        raise OSError(f"{path} is a folder, where a {what} is expected; {hint}")
+    if path.is_symlink() and not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is a link to {path.readlink()}, where nothing is: a cache of the hub that was "
+            "copied without its blobs? Copy it with what its links lead to (`cp -rL`)"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; {hint}")
+    refuse_foreign(path)
+
+
 def refuse_foreign(path: Path) -> None:
     """Raise OSError for what a failed download leaves in place of a file."""
     with path.open("rb") as file:
@@ -98,16 +112,6 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
-def absence(path: Path) -> str:
-    """How to say that there is no such file."""
-    if not path.is_symlink():
-        return f"{path} is missing"
-    return (
-        f"{path} is a link to {path.readlink()}, where nothing is: a cache of the hub that was "
-        "copied without its blobs? Copy it with what its links lead to (`cp -rL`)"
-    )
-
-
 def read_json(
     path: Path, hint: str = "look at its spelling", *, finite: bool = True
 ) -> dict[str, Any]:
@@ -116,11 +120,7 @@ def read_json(
     JSON knows no NaN and no infinity, though Python reads and writes them: refused if `finite`.
     """
     number = _finite if finite else float
-    if path.is_dir():
-        raise OSError(f"{path} is a folder, where a JSON file is expected; {hint}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{absence(path)}; {hint}")
-    refuse_foreign(path)
+    check_there(path, "JSON file", hint)
     try:  # with or without a BOM
         content = json.loads(
             path.read_bytes().decode("utf-8-sig"), parse_float=number, parse_constant=number

@@ -125,9 +125,9 @@ class Schedule:
         return f"Schedule({self.steps} steps, t = {first}..{last} of {len(self.alpha_bar)})"
 
 
-def checked_timesteps(timesteps: Iterable[int]) -> tuple[int, ...]:
+def checked_timesteps(timesteps: Schedule | Iterable[int]) -> tuple[int, ...]:
     """Timesteps as a tuple of ints; they must be non-negative and strictly descending."""
-    given = tuple(timesteps)
+    given = timesteps.timesteps if isinstance(timesteps, Schedule) else tuple(timesteps)
     out = tuple(int(t) for t in given)
     falling = all(a > b for a, b in pairwise(out))
     if not out or out != given or out[-1] < 0 or not falling:

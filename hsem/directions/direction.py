@@ -155,7 +155,7 @@ class Direction:
             raise TypeError(
                 f"to={to} says how many steps but not which; use resampled(model.schedule({to}))"
             )
-        new = to.timesteps if isinstance(to, Schedule) else checked_timesteps(to)
+        new = checked_timesteps(to)
         where: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
         old = torch.tensor(self.timesteps[::-1], **where)  # ascending, to search in
         rows = self.delta_h.flip(0)
@@ -285,7 +285,7 @@ def spread_over_steps(
     """One and the same shift (C, h, w) at every step (section IV-B, SM D)."""
     if delta.ndim != 3:
         raise ValueError(f"delta must have shape (C, h, w), got {tuple(delta.shape)}")
-    grid = timesteps.timesteps if isinstance(timesteps, Schedule) else checked_timesteps(timesteps)
+    grid = checked_timesteps(timesteps)
     return Direction(delta.repeat(len(grid), 1, 1, 1), grid, method, provenance or {})
 
 

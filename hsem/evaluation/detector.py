@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+from ..network.models import drawn_from
 from .stability import Estimate, bootstrap
 
 CHANNELS = (3, 16, 32, 64)
@@ -122,12 +123,11 @@ def _trained(a: Tensor, b: Tensor, epochs: int, seed: int) -> nn.Module:
 
 
 def _network(seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         layers: list[nn.Module] = []
         for i, o in itertools.pairwise(CHANNELS):
-            layers += [nn.Conv2d(i, o, 3, 2, 1, **FLOAT), nn.BatchNorm2d(o, **FLOAT), nn.ReLU()]
-        head = [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * CHANNELS[-1], 1, **FLOAT)]
+            layers += [nn.Conv2d(i, o, 3, 2, 1), nn.BatchNorm2d(o), nn.ReLU()]
+        head = [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * CHANNELS[-1], 1)]
         return nn.Sequential(*layers, *head)
 
 

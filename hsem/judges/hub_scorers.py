@@ -6,13 +6,14 @@ model on the hub or a local folder in the same layout. Weights are read from saf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from warnings import warn
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..network.models import default_device
 from .prompts import PAPER_PROMPTS
@@ -82,24 +83,14 @@ class ClipScorer:
         """
         hf = _transformers()
         model, tokenizer, processor = _read(
-            source,
-            _whole(hf.CLIPModel),
-            hf.AutoTokenizer.from_pretrained,
-            hf.AutoImageProcessor.from_pretrained,
+            source, device, hf.CLIPModel, hf.AutoTokenizer, hf.AutoImageProcessor
         )
-        model = _placed(model, device)
         return cls(model, tokenizer, processor, prompts, output=output, label=f"clip {source}")
 
     def worded(self, prompts: Mapping[str, tuple[str, str]]) -> ClipScorer:
         """The same network asked with other prompts."""
-        return ClipScorer(
-            self.model,
-            self.tokenizer,
-            self.processor,
-            prompts,
-            output=self.output,
-            label=self.label,
-        )
+        parts = (self.model, self.tokenizer, self.processor)
+        return ClipScorer(*parts, prompts, output=self.output, label=self.label)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
@@ -107,7 +98,7 @@ class ClipScorer:
         pixels = _pixels(self.processor, images, self.model)
         # The two towers by hand: get_image_features returns other types in other versions.
         pooled = self.model.vision_model(pixel_values=pixels).pooler_output
-        return _unit(self.model.visual_projection(pooled))
+        return F.normalize(self.model.visual_projection(pooled), dim=-1)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -116,7 +107,8 @@ class ClipScorer:
         logits = self.model.logit_scale.exp() * torch.einsum(
             "nd,kpd->nkp", features, self._texts.to(features)
         )
-        return _binary(logits, self.output)
+        difference = logits[..., 0] - logits[..., 1]
+        return difference if self.output == "logit" else difference.sigmoid()  # softmax over two
 
     @torch.no_grad()
     def _embed_texts(self, tokenizer: Any, prompts: list[str]) -> Tensor:
@@ -124,7 +116,8 @@ class ClipScorer:
         tokens = tokenizer(prompts, padding=True, truncation=True, return_tensors="pt")
         tokens = {k: v.to(self.model.device) for k, v in tokens.items() if k != "token_type_ids"}
         pooled = self.model.text_model(**tokens).pooler_output
-        return _unit(self.model.text_projection(pooled)).view(len(self.names), 2, -1)
+        vectors = F.normalize(self.model.text_projection(pooled), dim=-1)
+        return vectors.view(len(self.names), 2, -1)
 
 
 class ImageClassifier:
@@ -185,11 +178,8 @@ class ImageClassifier:
         """Read a classifier from the hub or from a folder; see `ClipScorer.load`."""
         hf = _transformers()
         model, processor = _read(
-            source,
-            _whole(hf.AutoModelForImageClassification),
-            hf.AutoImageProcessor.from_pretrained,
+            source, device, hf.AutoModelForImageClassification, hf.AutoImageProcessor
         )
-        model = _placed(model, device)
         return cls(model, processor, output=output, label=f"classifier {source}")
 
     @torch.no_grad()
@@ -250,43 +240,35 @@ def _transformers() -> Any:
     return transformers
 
 
-def _read(source: str | Path, *readers: Callable[[str], Any]) -> list[Any]:
-    """What each reader finds at `source`, or one clear error."""
+def _read(
+    source: str | Path, device: str | torch.device | None, kind: Any, *others: Any
+) -> list[Any]:
+    """A model of this kind, in float32 on its device, and the others beside it; or one error."""
+    name = str(source)
     try:
-        return [reader(str(source)) for reader in readers]
+        model, told = kind.from_pretrained(name, use_safetensors=True, output_loading_info=True)
+        _check_weights(model, told["missing_keys"])
+        beside = [other.from_pretrained(name) for other in others]
     except Exception as error:  # offline, missing, damaged, wrong kind: a dozen types
         raise OSError(
-            f"could not read a model from {str(source)!r} ({type(error).__name__}: {error}). "
+            f"could not read a model from {name!r} ({type(error).__name__}: {error}). "
             "Give the name of a model on the hub with safetensors weights, or a folder that holds "
             "one (`hf download owner/name --local-dir folder` where there is network)"
         ) from error
-
-
-def _whole(kind: Any) -> Callable[[str], Any]:
-    """A reader of models for `_read`: transformers draws at random what a file lacks."""
-
-    def reader(name: str) -> Any:
-        model, told = kind.from_pretrained(name, use_safetensors=True, output_loading_info=True)
-        state = {key: x for key, x in model.state_dict().items() if x.is_floating_point()}
-        for fault, bad in {
-            "lacks": [key for key in state if key in told["missing_keys"]],
-            "holds NaN or infinite numbers in": [
-                key for key, x in state.items() if not bool(torch.isfinite(x).all())
-            ],
-        }.items():
-            if bad:
-                raise ValueError(f"it {fault} {len(bad)} of its weights, such as {bad[0]!r}")
-        return model
-
-    return reader
-
-
-def _placed(model: Any, device: str | torch.device | None) -> Any:
-    """The model in float32 on its device, in copies: what is mapped to a file changes with it."""
     model = model.to(device or default_device(), torch.float32)
     for x in (*model.parameters(), *model.buffers()):
-        x.data = x.data.clone()
-    return model
+        x.data = x.data.clone()  # what is mapped to a file changes with it
+    return [model, *beside]
+
+
+def _check_weights(model: Any, missing: Collection[str]) -> None:
+    """Raise ValueError for holes: transformers draws at random what a file lacks."""
+    state = {key: x for key, x in model.state_dict().items() if x.is_floating_point()}
+    lacking = [key for key in state if key in missing]
+    broken = [key for key, x in state.items() if not bool(torch.isfinite(x).all())]
+    for fault, bad in (("lacks", lacking), ("holds NaN or infinite numbers in", broken)):
+        if bad:
+            raise ValueError(f"it {fault} {len(bad)} of its weights, such as {bad[0]!r}")
 
 
 def _pixels(processor: Any, images: Tensor, model: Any) -> Tensor:
@@ -297,16 +279,6 @@ def _pixels(processor: Any, images: Tensor, model: Any) -> Tensor:
         images=arrays, return_tensors="pt", input_data_format="channels_last"
     )["pixel_values"]
     return pixels.to(model.device, model.dtype)
-
-
-def _binary(logits: Tensor, output: Output) -> Tensor:
-    """From pairs of logits (n, k, 2), positive first, to scores (n, k)."""
-    difference = logits[..., 0] - logits[..., 1]
-    return difference if output == "logit" else difference.sigmoid()  # softmax over two
-
-
-def _unit(features: Tensor) -> Tensor:
-    return features / features.norm(dim=-1, keepdim=True)
 
 
 def _checked_output(output: Output) -> Output:

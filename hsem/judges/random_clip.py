@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from ..files import replacing
-from ..network.models import _default_dtype
+from ..network.models import drawn_from
 from .hub_scorers import ClipScorer, Output, _transformers
 from .prompts import PAPER_PROMPTS
 
@@ -45,8 +45,7 @@ def random_clip(
         vision_config={**tower, "image_size": SIDE, "patch_size": 8},
         projection_dim=8,
     )  # fmt: skip
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"), _default_dtype(torch.float32):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         model = hf.CLIPModel(config)
         for p in model.parameters():  # the usual start is so small that all scores are equal
             if p.ndim > 1:

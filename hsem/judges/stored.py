@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files import as_json, make_folder, read_tensors, replacing, save_tensors
-from ..network.models import _default_dtype
+from ..network.models import drawn_from
 from ..reading import checked, read_json, refusing
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -65,8 +65,7 @@ def load(
             empty = build(card).state_dict()
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in empty.items()}:
             raise ValueError(f"the weights do not fit {name}")
-        # The weights drawn here are replaced at once, so they must not move a seed of the caller.
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"), _default_dtype(torch.float32):
+        with drawn_from(0):  # and replaced at once
             net = build(card)
         floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         net.load_state_dict(floats)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
-from .models import _default_dtype
+from .models import drawn_from
 from .unet import HSpaceUNet
 
 RANDOM = "random weights"
@@ -48,8 +47,7 @@ def random_network(
         raise ValueError(f"size must be a multiple of 32, for six levels, got {size}")
     if channels < 4 or channels % 4:
         raise ValueError(f"channels must be a multiple of 4, got {channels}")
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"), _default_dtype(torch.float32):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         unet = UNet2DModel(
             sample_size=size,
             layers_per_block=2,

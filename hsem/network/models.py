@@ -167,13 +167,9 @@ def fast_dtype(device: str | torch.device | None = None) -> torch.dtype:
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        fast = device.type == "cpu" and bool(_capabilities().get("avx512_bf16"))
+        able: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
+        fast = device.type == "cpu" and bool(able.get("avx512_bf16"))
     return torch.bfloat16 if fast else torch.float32
-
-
-def _capabilities() -> Mapping[str, Any]:
-    """What the processor can do; older versions of torch do not tell."""
-    return getattr(torch.cpu, "get_capabilities", dict)()
 
 
 def tiny_unet(seed: int = 0, prediction_type: str = "epsilon") -> HSpaceUNet:
@@ -182,8 +178,7 @@ def tiny_unet(seed: int = 0, prediction_type: str = "epsilon") -> HSpaceUNet:
     It has every kind of block the real ones have (plain and with attention, down and up), and
     means nothing: its pictures are noise.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"), _default_dtype(torch.float32):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         unet = UNet2DModel(
             sample_size=16,
             layers_per_block=1,
@@ -198,11 +193,13 @@ def tiny_unet(seed: int = 0, prediction_type: str = "epsilon") -> HSpaceUNet:
 
 
 @contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """What new layers are made of within the block; it cannot be said any other way."""
+def drawn_from(seed: int) -> Iterator[None]:
+    """New layers of the block are drawn from this seed, in float32 on the CPU; no other moves."""
     before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
+    torch.set_default_dtype(torch.float32)  # layers can be told no other way
     try:
-        yield
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            torch.manual_seed(seed)
+            yield
     finally:
         torch.set_default_dtype(before)

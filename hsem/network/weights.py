@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..files import read_tensors
-from ..reading import absence, read_json, refuse_foreign
+from ..reading import check_there, read_json
 from .folders import (
     LAYOUT,
     STEM,
@@ -60,6 +60,7 @@ def read_unet(folder: Path) -> UNet2DModel:
         )
     state: dict[str, Tensor] = {}
     for path in weight_files(place, stored):
+        check_there(path, "file of weights", f"bring it from where {stored.name} came from")
         state |= _read_pickle(path) if stored.kind == "bin" else _read_safetensors(path)
     state = {
         OLD_NAMES.sub(lambda old: f".{NEW_NAMES[old[1]]}.", name): x for name, x in state.items()
@@ -190,18 +191,8 @@ def _without_weights(config: dict[str, Any], path: Path, tensors: int) -> UNet2D
     return unet
 
 
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise OSError(f"{path} is a folder, where a file of weights is expected")
-    if not path.is_file():
-        lost = "" if path.is_symlink() else ", but the index beside it lists it; bring it there"
-        raise FileNotFoundError(absence(path) + lost)
-    refuse_foreign(path)
-
-
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """Tensors by name; the header is checked by the library, and the format can hold no code."""
-    _check_file(path)
     try:
         return read_tensors(path)[0]
     except (SafetensorError, OSError, ValueError) as error:
@@ -213,7 +204,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a `.bin`; torch's restricted unpickler makes tensors and no more."""
-    _check_file(path)
     try:
         # Read rather than mapped, as for `read_tensors`.
         state = torch.load(BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)

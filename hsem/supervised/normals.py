@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..diffusion.schedule import Schedule
+from ..diffusion.schedule import Schedule, checked_timesteps
 from ..directions.direction import Direction
 
 
@@ -67,7 +67,7 @@ def normal_direction(
         normal = normal / normal.norm()
         gap = h[labels == 1].mean(dim=0) - h[labels == 0].mean(dim=0)
         rows.append((normal * (gap @ normal)).reshape(positive.shape[2:]))
-    grid = timesteps.timesteps if isinstance(timesteps, Schedule) else tuple(timesteps)
+    grid = checked_timesteps(timesteps)
     about = {**(provenance or {}), "strength": strength, "n": [len(positive), len(negative)]}
     return Direction(torch.stack(rows).to(positive.dtype), grid, f"supervised-{method}", about)
 

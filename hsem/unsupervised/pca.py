@@ -323,8 +323,8 @@ class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
             "aligned": aligned,
             "scale_unit": "one standard deviation of h along the component",
         }
-        grid = grid.timesteps if isinstance(grid, Schedule) else checked_timesteps(grid)
-        return Direction(delta.cpu(), grid, "pca", {**(self.provenance_ or {}), **facts})
+        facts = {**(self.provenance_ or {}), **facts}
+        return Direction(delta.cpu(), checked_timesteps(grid), "pca", facts)
 
     # ----------------------------------------------------------------------------------- files
 
