@@ -11,8 +11,6 @@ import torch
 from .memory import peak_bytes
 from .unet import HSpaceUNet
 
-GIGA = 1e9
-
 
 class RunCost(NamedTuple):
     """One picture through the network once.
@@ -60,7 +58,7 @@ def free_bytes(device: str | torch.device) -> int:
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on Windows, nor on a Mac
-        return int(4 * GIGA)
+        return int(4e9)
 
 
 def batch_that_fits(each: int, free: int) -> int:

@@ -122,10 +122,8 @@ class _Counter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        given = {x.untyped_storage()._cdata for x in tree_leaves((args, kwargs)) if _is(x)}
-        for x in tree_leaves(out):
-            if not _is(x):
-                continue
+        given = {x.untyped_storage()._cdata for x in _tensors((args, kwargs))}
+        for x in _tensors(out):
             storage = x.untyped_storage()
             key = storage._cdata
             if key not in self.alive and key not in given:  # a view makes nothing new
@@ -139,5 +137,5 @@ class _Counter(TorchDispatchMode):
         self.now -= self.alive.pop(key)
 
 
-def _is(x: Any) -> bool:
-    return isinstance(x, Tensor)
+def _tensors(tree: Any) -> list[Tensor]:
+    return [x for x in tree_leaves(tree) if isinstance(x, Tensor)]

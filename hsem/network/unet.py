@@ -154,7 +154,9 @@ class HSpaceUNet:
         self._check_x(x)
         x = x.to(self.device)
         unet = self.unet
-        t_emb = self._embed_time(t, x.shape[0], x.device)
+        timesteps = torch.as_tensor(t, device=x.device).expand(len(x))
+        # The sinusoids are always float32; the layers after them have the network's dtype.
+        t_emb = unet.time_embedding(unet.time_proj(timesteps).to(self.dtype))
         sample = unet.conv_in(x.to(self.dtype))
         skips: tuple[Tensor, ...] = (sample,)
         for block in unet.down_blocks:
@@ -168,7 +170,11 @@ class HSpaceUNet:
 
         h may be on any device; the answer, here and in what follows, is on the model's.
         """
-        self._check_h(h, context)
+        if tuple(h.shape) != (len(context.x), *self.h_shape):
+            raise ValueError(
+                f"h must have shape {(len(context.x), *self.h_shape)} = (b, C, h, w), "
+                f"got {tuple(h.shape)}"
+            )
         unet, sample, skips = self.unet, h.to(context.x.device, self.dtype), context.skips
         for block in unet.up_blocks:
             n = len(block.resnets)
@@ -209,11 +215,6 @@ class HSpaceUNet:
         a = float(self.alpha_bar[context.t])
         return sqrt(a) * output + sqrt(1 - a) * context.x
 
-    def _embed_time(self, t: int | Tensor, batch: int, device: torch.device) -> Tensor:
-        timesteps = torch.as_tensor(t, device=device).expand(batch)
-        # The sinusoids are always float32; the layers after them have the network's dtype.
-        return self.unet.time_embedding(self.unet.time_proj(timesteps).to(self.dtype))
-
     def _check_x(self, x: Tensor) -> None:
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise ValueError(
@@ -224,13 +225,6 @@ class HSpaceUNet:
             raise TypeError(
                 f"x is {x.dtype} but model {self.name!r}, which computes in {self.dtype}, takes "
                 f"{self.outer_dtype}; convert one of them, for example x.to(model.outer_dtype)"
-            )
-
-    def _check_h(self, h: Tensor, context: Context) -> None:
-        if tuple(h.shape) != (context.x.shape[0], *self.h_shape):
-            raise ValueError(
-                f"h must have shape {(len(context.x), *self.h_shape)} = (b, C, h, w), "
-                f"got {tuple(h.shape)}"
             )
 
     def _trace_h_shape(self) -> tuple[int, int, int]:

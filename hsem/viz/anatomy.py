@@ -29,30 +29,23 @@ def measure(model: HSpaceUNet) -> list[dict[str, Any]]:
     parts += [("middle", "middle", unet.mid_block)]
     parts += [(f"up {k}", "up", b) for k, b in enumerate(unet.up_blocks)]
     parts += [("conv_out", "edge", unet.conv_out)]
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: list[tuple[int, ...]] = []
 
-    def watch(name: str) -> Any:
-        def hook(_: nn.Module, __: Any, out: Any) -> None:
-            first: Tensor = out[0] if isinstance(out, tuple) else out
-            shapes[name] = tuple(first.shape[1:])
+    def watch(_: nn.Module, __: Any, out: Any) -> None:
+        first: Tensor = out[0] if isinstance(out, tuple) else out
+        shapes.append(tuple(first.shape[1:]))
 
-        return hook
-
-    handles = [module.register_forward_hook(watch(name)) for name, _, module in parts]
+    handles = [module.register_forward_hook(watch) for _, _, module in parts]
     try:
         with torch.no_grad():
             unet(torch.zeros(1, *model.image_shape, device=model.device, dtype=model.dtype), 0)
     finally:
         for handle in handles:
             handle.remove()
+    sizes = [sum(p.numel() for p in module.parameters()) for _, _, module in parts]
     return [
-        {
-            "name": name,
-            "side": side,
-            "shape": shapes[name],
-            "parameters": sum(p.numel() for p in module.parameters()),
-        }
-        for name, side, module in parts
+        {"name": name, "side": side, "shape": shape, "parameters": size}
+        for (name, side, _), shape, size in zip(parts, shapes, sizes, strict=True)
     ]
 
 

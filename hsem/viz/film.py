@@ -20,6 +20,7 @@ import ipywidgets as widgets
 from .picture import Picture
 
 Index = tuple[int, ...]
+LOOKS = {"style": {"description_width": "initial"}, "layout": {"width": "min(100%, 32em)"}}
 
 
 class Film(widgets.VBox):
@@ -62,13 +63,7 @@ def film(
     ranges : lowest and highest number for each live slider
     """
     sliders = [
-        widgets.SelectionSlider(
-            options=list(texts),
-            index=at,
-            description=label,
-            style={"description_width": "initial"},
-            layout={"width": "min(100%, 32em)"},
-        )
+        widgets.SelectionSlider(options=list(texts), index=at, description=label, **LOOKS)
         for texts, label, at in zip(options, labels, start, strict=True)
     ]
     picture = _stacks if hasattr(widgets, "Stack") else _swapped
@@ -124,18 +119,11 @@ def _live(
     """Sliders over all numbers, which ask the model when they are let go."""
     sliders = [
         widgets.FloatSlider(
-            value=(low + high) / 2,
-            min=low,
-            max=high,
-            step=(high - low) / 200,
-            description=label,
-            continuous_update=False,
-            readout_format=".2f",
-            style={"description_width": "initial"},
-            layout={"width": "min(100%, 32em)"},
+            (low + high) / 2, min=low, max=high, step=(high - low) / 200, description=label,
+            continuous_update=False, readout_format=".2f", **LOOKS,
         )
         for label, (low, high) in zip(labels, ranges, strict=True)
-    ]
+    ]  # fmt: skip
     title = widgets.HTML("Ask the model (needs a running kernel; computes when you let go):")
     shown = widgets.HTML()
 

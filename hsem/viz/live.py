@@ -60,10 +60,6 @@ class Playground(Controls):
         self.children: tuple[widgets.Widget, ...] = (self.shown, self.bar, *self.children)
         self.draw()
 
-    def changed(self) -> None:
-        """Show what is set now."""
-        self.draw()
-
     def edit(self) -> Edit | None:
         """What the controls ask of h; None if nothing."""
         if not self._edits():

@@ -18,7 +18,7 @@ MOST_STEPS = 100
 
 
 class Controls(widgets.VBox):
-    """Everything a reader can set; a subclass says in `changed` what follows, and shows it.
+    """Everything a reader can set; a subclass shows in `draw` what follows.
 
     Attributes
     ----------
@@ -94,16 +94,20 @@ class Controls(widgets.VBox):
         ])  # fmt: skip
         self._first = self.state()
         self.link.value = live_link.write(self._first)
-        self.dice.on_click(self._roll)
+        self.dice.on_click(lambda _: setattr(self.person, "value", secrets.randbelow(100_000)))
         self.reset.on_click(lambda _: self.set(self._first))
         self.all_cells.on_click(lambda _: self._fill(True))
         self.no_cells.on_click(lambda _: self._fill(False))
         self.steps.observe(self._fit_window, names="value")
         self.link.observe(self._pasted, names="value")
-        for control in self._inputs():
+        for control in (
+            self.person, self.steps, self.eta, *self.strengths.values(), self.random,
+            self.random_like, self.random_seed, self.asyrp, self.window, self.swapped, self.other,
+            *self.cells,
+        ):  # fmt: skip
             control.observe(self._moved, names="value")
 
-    def changed(self) -> None:
+    def draw(self) -> None:
         """Show what is set now."""
         raise NotImplementedError
 
@@ -140,13 +144,6 @@ class Controls(widgets.VBox):
 
     # ------------------------------------------------------------------------------ details
 
-    def _inputs(self) -> list[widgets.Widget]:
-        return [
-            self.person, self.steps, self.eta, *self.strengths.values(), self.random,
-            self.random_like, self.random_seed, self.asyrp, self.window, self.swapped, self.other,
-            *self.cells,
-        ]  # fmt: skip
-
     @contextmanager
     def _quietly(self) -> Iterator[None]:
         self._quiet = True
@@ -162,14 +159,11 @@ class Controls(widgets.VBox):
         try:
             with self._quietly():
                 self.link.value = live_link.write(self.state())
-            self.changed()
+            self.draw()
             self.said.value = ""
         except Exception as error:  # a callback's traceback reaches no reader
             self.said.value = f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
             raise
-
-    def _roll(self, _: Any) -> None:
-        self.person.value = secrets.randbelow(100_000)
 
     def _fill(self, on: bool) -> None:
         with self._quietly():

@@ -290,14 +290,12 @@ class Picture:
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a file; the ending chooses the format."""
-        path = Path(path)
-        opaque = path.suffix.lower() in {".jpg", ".jpeg"}
-        buffer = io.BytesIO()  # PIL writes JPEG to a full disk without a word
-        fmt = Image.registered_extensions().get(path.suffix.lower())
+        fmt = Image.registered_extensions().get(Path(path).suffix.lower())
         if fmt is None:
             raise ValueError(
                 f"path={str(path)!r} has no ending that names a format, such as .png or .jpg"
             )
-        (on_white(self.image) if opaque else self.image).save(buffer, fmt)
+        buffer = io.BytesIO()  # PIL writes JPEG to a full disk without a word
+        (on_white(self.image) if fmt == "JPEG" else self.image).save(buffer, fmt)
         with replacing(path) as part:
             part.write_bytes(buffer.getvalue())

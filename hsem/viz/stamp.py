@@ -82,7 +82,7 @@ class Stamped:
             live = kwargs.get("live")
             if live is not None:
                 kwargs["live"] = lambda *at: stamp(live(*at), self._text)
-            pictures = [stamp(_tensor(x), self._text) for x in args[:first]]
+            pictures = [stamp(torch.as_tensor(x), self._text) for x in args[:first]]
             return draw(*pictures, *args[first:], **kwargs)
 
         return stamped
@@ -94,10 +94,6 @@ class Stamped:
             return draw(drawing, **kwargs)
 
         return stamped
-
-
-def _tensor(pictures: Tensor | np.ndarray) -> Tensor:
-    return pictures if isinstance(pictures, Tensor) else torch.from_numpy(pictures)
 
 
 @lru_cache

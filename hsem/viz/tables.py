@@ -137,8 +137,7 @@ def table(
     if not set(spec) <= set(heads):
         raise ValueError(f"formats names {sorted(set(spec) - set(heads))}, which are no columns")
     explicit = set() if isinstance(formats, str) else set(spec)
-    places = {column: j for j, column in enumerate(heads)}
-    order = {row: i for i, row in enumerate(cells)}
+    order, places = list(cells).index, list(heads).index
     return Table(
         caption=" ".join(caption.split()),
         head=(corner, *heads.values()),
@@ -146,7 +145,7 @@ def table(
             (row, *(_text(v, spec.get(c, ".2f"), c in explicit) for c, v in line.items()))
             for row, line in cells.items()
         ),
-        marked=frozenset((order[r], places[c]) for r, c in marks),
+        marked=frozenset((order(r), places(c)) for r, c in marks),
         left=tuple(any(_is_word(line[c]) for line in cells.values()) for c in heads),
         name=name,
     )
