@@ -6,7 +6,7 @@ network means nothing in another.
 
     stored = load("named", model)                # of the packaged weights
     stored = load_or_make("named", model)        # of any: computed once, and kept in `cache()`
-    stored["curve/yaw"], stored.directions["yaw"], stored.about()
+    stored["curve/yaw"], stored.directions["yaw"], stored.provenance["date"]
 """
 
 from __future__ import annotations
@@ -61,14 +61,6 @@ class Results:
             raise KeyError(f"{self.name!r} holds no {name!r}; it holds {', '.join(self.tensors)}")
         return self.tensors[name]
 
-    def about(self) -> str:
-        """One line: what this is, when it was computed, and how."""
-        facts = self.provenance
-        return (
-            f"{self.name}: computed on {facts['date'][:10]} with {facts['model']} "
-            f"({facts['fingerprint'][:8]}) by `{facts['command']}`"
-        )
-
 
 def save(
     name: str | Path,
@@ -113,13 +105,9 @@ def save(
     command = command or _script(path)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     provenance = provenance_of(model, date=now, command=command, **facts)
-    metadata = {
-        "format": FORMAT,
-        "provenance": as_json(provenance),
-        "directions": as_json(about),
-    }
     make_folder(path.parent, "name")
-    save_tensors(path, data, metadata)
+    header = {"provenance": as_json(provenance), "directions": as_json(about)}
+    save_tensors(path, data, {"format": FORMAT, **header})
     return path
 
 

@@ -1,18 +1,15 @@
 """Sample by the thousand, score every picture, and keep the table (section V-b).
 
-Only seeds and scores are kept. The h of 25 steps is 1.6 MB per sample for the small model and
-3.3 MB for the 256x256 ones, so ten thousand of them do not fit in memory. The alternatives are to
-hold the h of the present candidates for every attribute, or to generate the few chosen samples a
-second time. We do the second: noise belongs to a seed alone, so the second run gives the same
-picture and the same h; memory does not grow with the number of samples or attributes; and what is
-selected, and balanced over what, can be decided afterwards and as often as one likes. The price is
-that the chosen samples are computed twice.
+Only seeds and scores are kept: the h of 25 steps is 1.6 MB per sample for the small model and
+3.3 MB for the 256x256 ones, so ten thousand of them do not fit in memory. The few chosen samples
+are generated a second time. Noise belongs to a seed alone, so that gives the same picture and the
+same h; and what is selected, and balanced over what, can be decided as often as one likes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,11 +184,8 @@ def annotate(
     scores = torch.empty(0, len(names_of(scorer)), dtype=torch.float64, device="cpu")
     if path is not None and Path(path).is_file():
         stored = Annotation.load(path)
-        n = min(len(stored), len(seeds))
-        _check_same(str(path), stored, table(stored.scores[:n]))
-        other = unlike(stored.scores, score(seeds[:1])[0])
-        _refuse(str(path), len(stored), ["scores of the first seed"] if other else [])
-        scores = stored.scores[:n]
+        scores = stored.scores[: len(seeds)]
+        _check_same(str(path), stored, table(scores), lambda: score(seeds[:1])[0])
     with tqdm(total=len(seeds), initial=len(scores), disable=not progress, unit="sample") as bar:
         for start in range(len(scores), len(seeds), batch_size):
             new = score(seeds[start : start + batch_size])
@@ -223,14 +217,8 @@ def score_samples(model: HSpaceUNet, samples: Samples, scorer: Scorer) -> Annota
         )
     scores = scores_of(scorer, samples.images)
     _warn_missing(names_of(scorer), scores)
-    return Annotation(
-        samples.seeds,
-        scores,
-        names_of(scorer),
-        samples.schedule.timesteps,
-        samples.eta,
-        provenance_of(model, scorer=label_of(scorer)),
-    )
+    grid, about = samples.schedule.timesteps, provenance_of(model, scorer=label_of(scorer))
+    return Annotation(samples.seeds, scores, names_of(scorer), grid, samples.eta, about)
 
 
 # ------------------------------------------------------------------------------------- details
@@ -246,7 +234,10 @@ def check_model(provenance: Mapping[str, Any], model: HSpaceUNet, what: str) -> 
         )
 
 
-def _check_same(path: str, stored: Annotation, wanted: Annotation) -> None:
+def _check_same(
+    path: str, stored: Annotation, wanted: Annotation, first: Callable[[], Tensor]
+) -> None:
+    """Raise ValueError unless a file belongs to this work; `first` scores the first sample."""
     same = {
         "model": stored.provenance.get("fingerprint") == wanted.provenance["fingerprint"],
         "scorer": stored.provenance.get("scorer") == wanted.provenance["scorer"],
@@ -255,14 +246,13 @@ def _check_same(path: str, stored: Annotation, wanted: Annotation) -> None:
         "eta": stored.eta == wanted.eta,
         "seeds": stored.seeds[: len(wanted)] == wanted.seeds,
     }
-    _refuse(path, len(stored), [name for name, equal in same.items() if not equal])
-
-
-def _refuse(path: str, n: int, differences: list[str]) -> None:
-    if differences:
+    other = [name for name, equal in same.items() if not equal]
+    if not other and unlike(stored.scores, first()):
+        other = ["scores of the first seed"]
+    if other:
         raise ValueError(
-            f"the table at {path!r}, of {n} samples, does not belong to this annotation: different "
-            f"{', '.join(differences)}; give another path, or delete the file to start over"
+            f"the table at {path!r}, of {len(stored)} samples, does not belong to this annotation: "
+            f"different {', '.join(other)}; give another path, or delete the file to start over"
         )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .jacobian import jacobian_svd
 from .products import Function, JacobianProducts
-from .search import columns
+from .search import columns, largest
 
 Outside = Literal["ignore", "project", "penalise"]
 
@@ -110,18 +110,12 @@ def focused_directions(
     if outside == "penalise":
         mix = _penalised(columns(change * mask), columns(change * (1 - mask)), ridge)[:, :k]
         v, change = (torch.einsum("m...,mk->k...", x, mix.to(x)) for x in (v, change))
-    sign = columns(v).gather(0, columns(v).abs().argmax(dim=0, keepdim=True))[0].sign()
+    sign = largest(columns(v), 0)[0].sign()
     v, change = (x * sign.to(x).view(-1, *[1] * (x.ndim - 1)) for x in (v, change))
     inside, rest_of_it = (columns(change * m).norm(dim=0) for m in (mask, 1 - mask))
-    return Focused(
-        v=v,
-        change=change,
-        inside=inside,
-        outside=rest_of_it,
-        share=inside**2 / (inside**2 + rest_of_it**2),
-        products=sum(x.products for x in found) + op.pushed,
-        converged=all(x.converged for x in found),
-    )
+    share = inside**2 / (inside**2 + rest_of_it**2)
+    products, converged = sum(x.products for x in found), all(x.converged for x in found)
+    return Focused(v, change, inside, rest_of_it, share, products + op.pushed, converged)
 
 
 def _penalised(inside: Tensor, outside: Tensor, ridge: float) -> Tensor:

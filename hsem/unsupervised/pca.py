@@ -26,6 +26,7 @@ from ..network.memory import Pieces
 from ..reading import check_file, checked, refusing
 from .alignment import Alignment, align_components, score_correlations
 from .incremental import IncrementalPCA
+from .search import largest
 
 FORMAT = "hsem-pca/1"
 
@@ -200,8 +201,7 @@ class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
         """Sign of the largest entry of each kept component, (k', T), or (k', 1) if joint."""
         flat = self._fitted().basis.transpose(0, 1)  # (k', T, d)
         flat = flat.flatten(1)[:, None] if self.joint else flat
-        peak = flat.gather(2, flat.abs().argmax(dim=2, keepdim=True))[:, :, 0]
-        return torch.where(peak < 0, -1.0, 1.0)
+        return torch.where(largest(flat, 2)[:, :, 0] < 0, -1.0, 1.0)
 
     def _kept(self) -> Tensor:
         """All kept components, (k', T, C, h, w), with norm 1 and settled signs."""
@@ -264,15 +264,9 @@ class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
         # A track may be turned round as a whole: so that the largest entry of its direction is
         # positive, and scores times `sign` are coordinates along that very direction.
         rows = torch.arange(steps, dtype=torch.long, device="cpu")[:, None]
-        peak = self._peaks()[order, rows] * sign
-        largest = peak.gather(0, peak.abs().argmax(dim=0, keepdim=True))
-        return Alignment(order, sign * torch.where(largest < 0, -1.0, 1.0), similarity)
-
-    def _peaks(self) -> Tensor:
-        """Signed entry of largest size of each kept component times its deviation, (k', T)."""
-        flat = self._kept().flatten(2)
-        peak = flat.gather(2, flat.abs().argmax(dim=2, keepdim=True))[:, :, 0]
-        return (peak * self._deviations().to(peak)).double().cpu()
+        peak = largest(self._kept().flatten(2), 2)[:, :, 0]
+        peak = (peak * self._deviations().to(peak)).double().cpu()[order, rows] * sign
+        return Alignment(order, sign * torch.where(largest(peak, 0) < 0, -1.0, 1.0), similarity)
 
     def _deviations(self) -> Tensor:
         """Standard deviation of the samples along each kept component, (k', T)."""
@@ -315,15 +309,11 @@ class HSpacePCA(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
         deviation = self._deviations()
         delta = self._kept()[which, steps]
         delta = delta * (sign * deviation[which, steps]).to(delta).view(-1, 1, 1, 1)
-        delta = delta * delta.flatten()[delta.abs().argmax()].sign()
+        delta = delta * largest(delta.flatten(), 0).sign()
         facts = {
-            "component": j,
-            "n": state.n,
-            "joint": self.joint,
-            "aligned": aligned,
-            "scale_unit": "one standard deviation of h along the component",
-        }
-        facts = {**(self.provenance_ or {}), **facts}
+            **(self.provenance_ or {}), "component": j, "n": state.n, "joint": self.joint,
+            "aligned": aligned, "scale_unit": "one standard deviation of h along the component",
+        }  # fmt: skip
         return Direction(delta.cpu(), checked_timesteps(grid), "pca", facts)
 
     # ----------------------------------------------------------------------------------- files

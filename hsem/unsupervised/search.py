@@ -227,7 +227,7 @@ class Search:
             )
         alive = s > torch.finfo(op.h.dtype).eps * s[0]
         u = torch.where(alive, y / torch.where(alive, s, 1.0), 0.0)
-        sign = v.gather(0, v.abs().argmax(dim=0, keepdim=True)).sign()
+        sign = largest(v, 0).sign()
         return SubspaceResult(
             u=(u * sign).T.reshape(-1, *op.y.shape).to(op.h.dtype),
             s=s.double() if s.device.type != "mps" else s.cpu().double(),
@@ -244,6 +244,11 @@ def columns(stack: Tensor) -> Tensor:
     """(k, ...) to (d, k), in float64 where the device has it."""
     wide = torch.float32 if stack.device.type == "mps" else torch.float64
     return stack.detach().flatten(1).T.to(wide)
+
+
+def largest(x: Tensor, dim: int) -> Tensor:
+    """The entries of largest size along an axis, which is kept, with their signs."""
+    return x.gather(dim, x.abs().argmax(dim=dim, keepdim=True))
 
 
 def norm(x: Tensor) -> float:
