@@ -168,8 +168,8 @@ def sample(
     -----
     Sample k depends on seeds[k] alone, never on the batch or its neighbours: its noise is equal
     to the last bit whatever the batch, its image up to the rounding of matrix products of another
-    size (below 1e-4 in float32). The same generator gives x_T and then z, step after step, which
-    is also how stock diffusers pipelines use a list of generators.
+    size (below 1e-4 in float32). See `draw_noise`; stock diffusers pipelines use a list of
+    generators in the same way.
 
     Records are written to the CPU as they come, so the device holds one batch. A record of h
     takes n * T * C * h * w * 4 bytes: 1.2 MB per sample at 25 steps for portraits-64, 6.6 MB at

@@ -133,16 +133,13 @@ def edit_h(
     timesteps : those of the run, noisiest first, for example `pipeline.scheduler.timesteps` after
         `set_timesteps(T)`; row i of the edit acts at the i-th different one. May be left out for
         edits made from a `Direction`, which knows its own.
-    half : None edits all rows; "conditional" or "unconditional" one half of a batch that was
-        doubled for classifier-free guidance, and `edit` is given that half alone
+    half : as for `record_h`; `edit` is given that half alone
 
     Raises
     ------
-    ValueError
-        If the timesteps are not known or do not fit the edit, the network is called at another
-        one, or `half` is given and the batch was not doubled.
-    RuntimeError
-        At the end of the block, if the network was never called in it.
+    ValueError, RuntimeError
+        As for `record_h`; and if the timesteps are not known or do not fit the edit, or the
+        network is called at another one.
     """
     index = {t: i for i, t in enumerate(_grid_of(edit, timesteps))}
 

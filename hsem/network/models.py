@@ -1,9 +1,4 @@
-"""How to load a model.
-
-`load()` needs no network: it reads the model that comes with the package. Other sources are a
-folder in a diffusers layout, a `UNet2DModel`, or the name of a model on the Hugging Face hub,
-which is the only case in which anything is ever downloaded.
-"""
+"""How to load a model: the one that comes with the package, or others."""
 
 from __future__ import annotations
 

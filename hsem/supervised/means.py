@@ -3,8 +3,7 @@
     table = annotate(model, scorer, range(1000))
     smile = supervised_direction(model, extremes(table, "smile", count=50))
 
-The same in x_T, for comparison (fig. 8a). `normal_direction` has two classical alternatives, the
-normals of a logistic regression and of a linear discriminant.
+The same in x_T, for comparison (fig. 8a); `normals` has two classical alternatives.
 """
 
 from __future__ import annotations
@@ -83,9 +82,8 @@ def supervised_directions(
 
     Notes
     -----
-    The chosen samples are generated again, with the same h to rounding, and added up as they
-    come: memory holds one batch and the sums. A sample that serves several attributes is
-    generated once.
+    The chosen samples are generated again, with the same h to rounding: each once, whatever
+    number of attributes it serves.
     """
     examples = list(examples)
     names = [each.name for each in examples]
