@@ -113,4 +113,6 @@ def test_networks_that_are_gone_keep_their_numbers() -> None:
     assert set(old) == {"2.75 M weights", "two million pictures"}
     assert old["2.75 M weights"]["exchange"] is None  # never measured so
     assert old["two million pictures"]["exchange"] == pytest.approx(0.37, abs=0.01)  # stored
+    twin = targets.quality("portraits-64-obeys")["handles"]
+    assert 0 < old["two million pictures"]["handles"] < twin <= 8  # both of `ages`
     assert all(row["how"]["samples"] == 2000 for row in old.values())
