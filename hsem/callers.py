@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from os.path import dirname
+from warnings import warn
 
 import torch
 
@@ -13,15 +14,15 @@ INSIDE = (dirname(__file__) + os.sep, dirname(torch.__file__) + os.sep)
 LIBRARY = sysconfig.get_path("stdlib")
 
 
-def outside() -> int:
-    """The `stacklevel` for `warn`: that of the nearest caller who is not of this package.
+def tell(text: str, kind: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the nearest caller who is not of this package.
 
     What lies between, of torch or of Python (decorators, context managers), is passed over.
     """
-    frame, level = sys._getframe(1), 1
+    frame, level = sys._getframe(), 1
     while frame.f_back is not None and _is_inside(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
-    return level
+    warn(text, kind, stacklevel=level)
 
 
 def _is_inside(filename: str) -> bool:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from filecmp import cmp
 from pathlib import Path
 from typing import Any, NamedTuple
-from warnings import warn
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .callers import tell
 from .counts import whole_number
 from .reading import opened_picture
 
@@ -169,24 +169,21 @@ def read_expressions(
             continue
         named += 1
         original = COPY.sub("", name)
-        if original != name and original in present:
-            left_out.append(f"{name} (a copy)")
-            continue
         try:
+            if original != name and original in present:
+                raise OSError("a copy")
             what = (*match.group("subject", "expression", "intensity"), path.stat().st_size)
-            alike = [other for other in kept.get(what, []) if cmp(other, path, shallow=False)]
-            if alike:
-                left_out.append(f"{name} (a copy of {alike[0].relative_to(root).as_posix()})")
-                continue
+            for other in kept.get(what, []):
+                if cmp(other, path, shallow=False):
+                    raise OSError(f"a copy of {other.relative_to(root).as_posix()}")
             image = read(path) if read else read_photo(path, size)
         except OSError as error:
             left_out.append(f"{name} ({error})")
             continue
         if not isinstance(image, Tensor) or image.ndim != 3 or len(image) != 3:
-            shape = getattr(image, "shape", None)
             raise TypeError(
-                f"read must return a torch tensor (3, size, size), got {type(image).__name__}"
-                f"{'' if shape is None else f' of shape {tuple(shape)}'} for {str(path)!r}"
+                f"read must return a torch tensor (3, size, size), got {type(image).__name__} of "
+                f"shape {tuple(getattr(image, 'shape', ()))} for {str(path)!r}"
             )
         if images and image.shape != images[0].shape:
             raise ValueError(
@@ -207,9 +204,7 @@ def read_expressions(
     if not images:
         raise ValueError(f"none of the {named} pictures in {str(folder)!r} can be read: {listed}")
     if left_out:
-        warn(
-            f"left out {len(left_out)} of {named} files in {str(folder)!r}: {listed}", stacklevel=2
-        )
+        tell(f"left out {len(left_out)} of {named} files in {str(folder)!r}: {listed}")
     return ExpressionPictures(
         torch.stack(images),
         tuple(match["subject"] for match in found),

@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, NamedTuple
-from warnings import warn
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..callers import outside
+from ..callers import tell
 from ..counts import whole_number
 from ..network.memory import Pieces
 from ..network.unet import HSpaceUNet
@@ -169,12 +168,11 @@ def _warn_unsolved(residual: Tensor, schedule: Schedule) -> None:
     unsolved = torch.nonzero(~(worst <= VISIBLE)).flatten().tolist()
     if unsolved:
         k = max(unsolved, key=lambda k: float(worst[k].nan_to_num(torch.inf)))
-        warn(
+        tell(
             f"images {unsolved} of {len(worst)} were not inverted: image {k} is off by "
             f"{float(worst[k]):.3g} at t = {schedule.timesteps[int(where[k])]}, so that its x_T "
             "does not lead back to it; take more steps or rounds (fixed_point), or pictures that "
             "the model could have made",
-            stacklevel=outside(),
         )
 
 
@@ -208,15 +206,13 @@ def _check_images(images: Tensor, shape: tuple[int, int, int]) -> None:
     unit = ((low > -0.05) & (high > 0.05) & (high < 1.05)).nonzero().flatten().tolist()
     beyond = (reach > 1.2).nonzero().flatten().tolist()
     if unit:
-        warn(
+        tell(
             f"images {unit} of {len(images)} lie in [0, 1], without one dark pixel; the network "
             "expects [-1, 1]: convert them with 2 * images - 1 unless they really are that bright",
-            stacklevel=outside(),
         )
     if beyond:
-        warn(
+        tell(
             f"images {beyond} of {len(images)} reach {float(reach.max()):.3g}; the network expects "
             "[-1, 1]: undo a normalisation for another network (images * std + mean is in [0, 1], "
             "then 2 * images - 1), or clip them with images.clamp(-1, 1)",
-            stacklevel=outside(),
         )

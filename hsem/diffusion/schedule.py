@@ -14,12 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from warnings import warn
 
 import torch
 from torch import Tensor
 
-from ..callers import outside
+from ..callers import tell
 from ..counts import whole_number
 
 SPACINGS = ("leading", "trailing", "linspace")
@@ -96,11 +95,10 @@ class Schedule:
         # A stride is a whole number, rounded down a lot for some T; and one step alone is t = 0.
         rounded = spacing == "leading" and n // steps * steps < 0.9 * n
         if rounded or timesteps[0] < 0.1 * n:
-            warn(
+            tell(
                 f'steps={steps} with "{spacing}" spacing start at t = {timesteps[0]} of {n}, far '
                 "below pure noise, as in diffusers; take another number of steps, such as one "
                 f'that divides {n}, or spacing="trailing"',
-                stacklevel=outside(),
             )
         return cls(alpha_bar, tuple(timesteps))
 

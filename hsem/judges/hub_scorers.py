@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-from warnings import warn
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..callers import tell
 from ..network.models import default_device
 from .prompts import PAPER_PROMPTS
 
@@ -160,11 +160,10 @@ class ImageClassifier:
         self.label = label
         self._problem = _problem(model.config.problem_type, len(self.names))
         if model.config.problem_type is None and len(self.names) == 1 and output == "probability":
-            warn(
+            tell(
                 f"{label} has one class ({self.names[0]!r}) and its config no problem_type, so its "
                 "values are taken as they are, as of a regression; if it is a classifier, set "
                 "model.config.problem_type = 'multi_label_classification' to get probabilities",
-                stacklevel=2,
             )
 
     @classmethod

@@ -104,10 +104,9 @@ def export_onnx(
 
     Notes
     -----
-    The output is left as the network predicts it. From v both eps and x0 are rotations of (x, v),
-    while eq. 3 would divide the rounding error of eps by sqrt(alpha_bar), see
-    `HSpaceUNet.predict`. With `half`, weights that were stored in float16 (those of
-    `portraits-64`) come out unchanged; others are rounded.
+    The output is left as the network predicts it, see `HSpaceUNet.predict` for what follows. With
+    `half`, weights that were stored in float16 (those of `portraits-64`) come out unchanged;
+    others are rounded.
     """
     _needs("onnx", "onnxscript", "onnxruntime")
     folder = Path(folder)
@@ -289,8 +288,6 @@ def _difference(graph: bytes, module: nn.Module, inputs: tuple[Any, ...], into: 
     with torch.no_grad():
         expected = module(*inputs)
     pairs = zip(got, expected if isinstance(expected, tuple) else (expected,), strict=True)
-    parts = []
-    for a, b in pairs:
-        largest = b.abs().max()  # 0 for a network whose last layer starts at zero
-        parts.append((torch.from_numpy(a) - b).abs().max() / (largest if largest else 1))
-    return float(torch.stack(parts).max())  # which keeps a nan, as Python's max does not
+    # b is 0 for a network whose last layer starts at zero; torch's max keeps a nan, not Python's
+    parts = [(torch.from_numpy(a) - b).abs().max() / (b.abs().max() or 1) for a, b in pairs]
+    return float(torch.stack(parts).max())

@@ -5,14 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
-from warnings import warn
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..callers import outside
+from ..callers import tell
 from ..counts import whole_number
 
 T = TypeVar("T")
@@ -79,12 +78,11 @@ class Pieces:
             self.size = tried // 2
             if not self._warned:
                 self._warned = True
-                warn(
+                tell(
                     f"the device has no memory for {self.name}={tried}; going on with {self.size} "
                     f"and less. The result is the same up to rounding; give {self.name} a smaller "
                     "value to save the attempts",
                     RuntimeWarning,
-                    stacklevel=outside(),
                 )
         return results
 

@@ -15,13 +15,12 @@ import hashlib
 from collections.abc import Mapping
 from math import sqrt
 from typing import Any, NamedTuple
-from warnings import warn
 
 import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from ..callers import outside
+from ..callers import tell
 from ..diffusion.schedule import SPACINGS, Schedule, predict_x0
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
@@ -279,20 +278,18 @@ def _warn_of_what_differs(config: Mapping[str, Any], whose: str) -> None:
     ends = {"set_alpha_to_one": False, "final_sigmas_type": "sigma_min"}
     short = [f"{key}={value!r}" for key, value in ends.items() if config.get(key) == value]
     if short:
-        warn(
+        tell(
             f"{whose} says {' and '.join(short)}, so in diffusers its last step ends short of "
             "alpha_bar = 1; hsem always ends at 1, as equation 2 does",
-            stacklevel=outside(),
         )
     left_out = [f"{key}={config[key]!r}" for key in LEFT_OUT if config.get(key)]
     if config.get("variance_type") not in NOISE_OF_EQ_5:
         left_out.append(f"variance_type={config['variance_type']!r}")
     if left_out:
-        warn(
+        tell(
             f"{whose} says {' and '.join(left_out)}, which hsem leaves out: it draws by equations "
             "2 to 5 as they stand, with no threshold, at the timesteps of timestep_spacing, and "
             'with the noise of eq. 5 ("fixed_small")',
-            stacklevel=outside(),
         )
 
 

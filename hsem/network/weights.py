@@ -8,7 +8,6 @@ from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from warnings import warn
 
 import diffusers
 import torch
@@ -16,6 +15,7 @@ from diffusers import DDPMScheduler, SchedulerMixin, UNet2DModel
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..callers import tell
 from ..files import read_tensors
 from ..reading import check_there, read_json
 from .folders import (
@@ -105,10 +105,9 @@ def read_scheduler(folder: Path | None, name: str) -> Any:
                 "of this model"
             )
         return scheduler_from(config, where=str(path))
-    warn(
+    tell(
         f"no scheduler found for {name!r}: assuming 1000 linear betas from 1e-4 to 0.02 and a "
         "network that predicts epsilon; say otherwise with load(..., scheduler=...)",
-        stacklevel=3,
     )
     return DDPMScheduler()
 
@@ -118,10 +117,9 @@ def warn_of_latents(folder: Path, name: str) -> None:
     above = folder.parent if folder.name in UNET_FOLDERS else folder
     for part in ("vqvae", "vae"):
         if (above / part / "config.json").is_file():
-            warn(
+            tell(
                 f"{name!r} is a latent diffusion model: its network draws latents, which "
                 f"{above / part} turns into pictures; what hsem shows are the latents",
-                stacklevel=3,
             )
 
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from warnings import warn
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..callers import tell
 from ..counts import whole_number
 from ..diffusion.sampling import Samples, checked_eta, checked_seeds, sample
 from ..diffusion.schedule import Schedule, checked_timesteps
@@ -260,8 +260,7 @@ def _warn_missing(names: Sequence[str], scores: Tensor) -> None:
     counts = scores.isnan().sum(dim=0).tolist()
     missing = {name: n for name, n in zip(names, counts, strict=True) if n}
     if missing:
-        warn(
+        tell(
             f"NaN scores among {len(scores)} samples: {missing}; "
             "extremes() leaves such samples out only if told to (drop_missing=True)",
-            stacklevel=3,
         )

@@ -7,7 +7,6 @@ the device has it. Needs torch only.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..callers import tell
 from .products import JacobianProducts
 
 
@@ -218,12 +218,11 @@ class Search:
         if not bool(s[0] > 0):
             raise ValueError("the Jacobian is zero: f(h) does not change with h (an empty mask?)")
         if not converged:
-            warnings.warn(
+            tell(
                 f"not converged after {self.rounds} rounds: residual {best.residual:.1e}, "
                 f"estimated angle {self.angle:.1e} for tol={self.tol:.1e}; raise max_rounds or "
                 "tol, or take another k (s_k and s_{k+1} may be too close to tell apart)",
                 RuntimeWarning,
-                stacklevel=3,
             )
         alive = s > torch.finfo(op.h.dtype).eps * s[0]
         u = torch.where(alive, y / torch.where(alive, s, 1.0), 0.0)

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from warnings import warn
 
 from PIL import ImageDraw, ImageFont
+
+from ..callers import tell
 
 
 def font(text: str, size: int) -> ImageFont.FreeTypeFont:
@@ -72,17 +73,16 @@ def write(
             x += letters.getlength(part)
 
 
-def warn_of_missing(texts: Iterable[str], stacklevel: int) -> None:
+def warn_of_missing(texts: Iterable[str]) -> None:
     """One warning with all characters that will be drawn as empty boxes."""
     missing = sorted({c for text in texts for c in _best("".join(sorted(_best(text)[1])))[1]})
     if missing:
         names = ", ".join(f"{c} (U+{ord(c):04X})" for c in missing[:10])
-        warn(
+        tell(
             f"no font of this machine has {names}{', ...' if len(missing) > 10 else ''}: labels "
             "show empty boxes there. Install one (on Debian: fonts-noto-core, fonts-noto-cjk for "
             "Chinese, Japanese and Korean) and start Python again, or write the label in letters "
             "that are here",
-            stacklevel=stacklevel + 1,
         )
 
 

@@ -133,7 +133,7 @@ def sheet(
         if texts is not None and len(texts) != expected:
             raise ValueError(f"{name} must hold {expected} texts, got {len(texts)}")
     written = [text for given in (labels, col_labels, row_labels) for text in given or ()]
-    warn_of_missing(written, stacklevel=3)
+    warn_of_missing(written)
     h, w = h * zoom, w * zoom
     # names of rows go on in a second line rather than take room from the pictures
     row_labels = row_labels and [broken(t, 20, 11 * 20) for t in row_labels]

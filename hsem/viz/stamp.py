@@ -12,7 +12,6 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..callers import outside
 from ..network.unet import HSpaceUNet
 from .fonts import warn_of_missing, width_of, write
 
@@ -41,7 +40,7 @@ def stamp(images: Tensor, text: str = "random weights") -> Tensor:
     *_, channels, height, width = images.shape
     if channels != 3:
         raise ValueError(f"images must be (..., 3, H, W), got {tuple(images.shape)}")
-    warn_of_missing([text], stacklevel=outside())
+    warn_of_missing([text])
     band = torch.from_numpy(_band(text, width, height)).to(images)
     out = images.clone()
     out[..., -band.shape[0] :, :] = band
