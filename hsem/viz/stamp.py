@@ -81,7 +81,8 @@ class Stamped:
             live = kwargs.get("live")
             if live is not None:
                 kwargs["live"] = lambda *at: stamp(live(*at), self._text)
-            pictures = [stamp(torch.as_tensor(x), self._text) for x in args[:first]]
+            given = (x if isinstance(x, Tensor) else torch.from_numpy(x) for x in args[:first])
+            pictures = [stamp(x, self._text) for x in given]
             return draw(*pictures, *args[first:], **kwargs)
 
         return stamped
