@@ -101,12 +101,13 @@ def from_array(array: Any, size: Size | None = None) -> Tensor:
     return _drawn(values > values.max() / 2, "array")
 
 
-def region(name: str, *, threshold: float = 0.5) -> Tensor:
+def region(name: str, size: Size | None = None, *, threshold: float = 0.5) -> Tensor:
     """A named part of the face for the model portraits-64, such as "mouth" or "left_eye".
 
     Parameters
     ----------
     name : one of `region_names()`; left and right are those of the picture
+    size : None for the resolution of the model
     threshold : share of rendered portraits in which a pixel belongs to the part, 0 to 1. A lower
         one gives a larger mask, which suits heads that are turned or hold other expressions.
 
@@ -126,7 +127,7 @@ def region(name: str, *, threshold: float = 0.5) -> Tensor:
             f"no pixel belongs to {name!r} in more than {threshold:.0%} of the portraits (the most "
             f"is {float(table[name].max()):.0%}); take a smaller threshold"
         )
-    return mask
+    return mask if size is None else from_array(mask, size)
 
 
 def aligned_region(name: str, size: Size) -> Tensor:

@@ -124,7 +124,7 @@ def test_named_regions(table):
     mouth = masks.region("mouth")
     assert mouth.sum() == 1 and mouth[9, 6] == 1
     assert masks.region("mouth", threshold=0.2).sum() == 2
-    assert masks.from_array(masks.region("mouth"), 24).sum() == 4
+    assert masks.region("mouth", 24).sum() == 4
     assert not torch.equal(mouth, masks.region("left_eye"))
 
 
