@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 
 import hsem
-from hsem import results
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 from hsem.evaluation.targets import HANDLES
-from hsem.judges.scorers import from_function
 
 from . import command
-from .parts import FLOAT, Parts, crowd
+from .named import logits_of
+from .parts import FLOAT, Parts, as_long_as_any, crowd, finish
 from .reference import judges_of
 from .swap import MEASURED_BY, networks, stored
 
@@ -50,13 +49,10 @@ def pushed(parts: Parts, model: hsem.HSpaceUNet, args: argparse.Namespace) -> di
     """Scores (3, people, attributes) of each handle and a random one: down, plain, up; in sd."""
     judge, second = judges_of(model)  # the first chooses, the second measures
     samples = crowd(parts, model, args.n, steps=STEPS, eta=ETA)
-    # by logits: a probability is 0 or 1 for most people, and ties have no order
-    by_logit = from_function(judge.raw, judge.names, label="the first judge, logits")
-    table = hsem.score_samples(model, samples, by_logit)
+    table = logits_of(model, samples, judge)
     sets = [hsem.extremes(table, name, count=args.count) for name in HANDLES]
     directions = hsem.supervised_directions(model, sets, samples=samples)
-    longest = max(directions.values(), key=hsem.Direction.norm)
-    directions["random"] = hsem.random_like(longest, torch.Generator().manual_seed(0))
+    directions["random"] = as_long_as_any(directions)
 
     people = range(FIRST_SEED, FIRST_SEED + args.people)
     grid = samples.schedule.timesteps
@@ -75,22 +71,18 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """Of the model ("ordinary"), of its twin if it has one, and of others by a label."""
     asked = {key: getattr(args, key) for key in ("n", "count", "people", "reach")}
     tensors, prints = stored(args.output, **asked)
-    kept = []
+    kept: list[Parts] = []
     for label, one in networks(args, model):
         if prints.get(label) != one.fingerprint:
             parts = Parts(args.output, one, **asked)
             tensors |= {f"{label}/{key}": x for key, x in pushed(parts, one, args).items()}
             prints[label] = one.fingerprint
             kept.append(parts)
-    path = results.save(
-        args.output, model, {key: x.to(**FLOAT) for key, x in tensors.items()},
+    return finish(
+        "ages", args, model, {key: x.to(**FLOAT) for key, x in tensors.items()}, kept,
         columns=list(judges_of(model)[1].names), handles=list(HANDLES), fingerprints=prints,
         **asked, measured_by=MEASURED_BY, steps=STEPS, eta=ETA, first_seed=FIRST_SEED,
-        command=command.said("ages", args),
     )  # fmt: skip
-    for parts in kept:
-        parts.clear()
-    return path
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from hsem import results
 from hsem.evaluation.detector import detector
 
 from . import command
-from .parts import FLOAT, Parts
+from .parts import FLOAT, Parts, as_long_as_any
 from .reference import pictures_of
 
 STEPS, ETA = 20, 1.0
@@ -64,8 +64,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     named = results.load_or_make(args.directions, model).directions
     parts = Parts(args.output, model, **vars(args))
     kinds = {name: named[name] for name in KINDS if name in named}
-    longest = max(kinds.values(), key=lambda v: v.norm())
-    kinds["random"] = hsem.random_like(longest, torch.Generator().manual_seed(0))
+    kinds["random"] = as_long_as_any(kinds)
 
     def drawn(key: str, first: int, edit: hsem.Edit | None = None) -> Tensor:
         def some(seeds: Sequence[int]) -> dict[str, Tensor]:

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 import hsem
@@ -23,7 +22,7 @@ from hsem import results
 from hsem.evaluation.effects import FIRST_SEED, edited_scores
 
 from . import command
-from .parts import Parts
+from .parts import Parts, as_long_as_any
 from .reference import judges_of, pictures_of
 
 EDITS, STRENGTH = ("yaw", "smile", "glasses", "age"), 1.5
@@ -58,8 +57,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
 
     x_T = parts.over("inverted", range(len(faces)), inverted, 16)["x_T"]
     moves = {name: known.directions[name].resampled(schedule) for name in EDITS}
-    longest = max(moves.values(), key=hsem.Direction.norm)
-    moves["random"] = hsem.random_like(longest, torch.Generator().manual_seed(0))
+    moves["random"] = as_long_as_any(moves)
     edits = {"plain": None, **{name: hsem.add(v, STRENGTH) for name, v in moves.items()}}
     people = range(FIRST_SEED, FIRST_SEED + len(faces))
     scores = partial(edited_scores, model, judge, people, schedule.timesteps, eta=0.0)

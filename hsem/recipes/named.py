@@ -24,8 +24,8 @@ from hsem.judges.scorers import from_function, scores_of
 from hsem.supervised.normals import normal_direction
 
 from . import command
-from .parts import FLOAT, Parts, crowd
-from .reference import judges_of
+from .parts import FLOAT, Parts, as_long_as_any, crowd
+from .reference import Judge, judges_of
 
 ATTRIBUTES = (
     "yaw", "pitch", "smile", "gender", "age", "glasses", "hat", "mouth_open",
@@ -58,14 +58,18 @@ def runs(args: argparse.Namespace) -> int:
     return STEPS * (args.n + args.people * curves)
 
 
+def logits_of(model: hsem.HSpaceUNet, samples: hsem.Samples, judge: Judge) -> hsem.Annotation:
+    """What a judge says of samples, to sort them by: probabilities are mostly 0 or 1, and tie."""
+    by_logit = from_function(judge.raw, judge.names, label="the first judge, logits")
+    return hsem.score_samples(model, samples, by_logit)
+
+
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """One file: of one model, for some attributes."""
     judge, second = judges_of(model)  # the first chooses, the second measures
     parts = Parts(args.output, model, **vars(args))
     samples = crowd(parts, model, args.n, steps=STEPS, eta=ETA)
-    # Sorted by logits: a probability is 0 or 1 for most people, and ties have no order.
-    by_logit = from_function(judge.raw, judge.names, label="the first judge, logits")
-    table = hsem.score_samples(model, samples, by_logit)
+    table = logits_of(model, samples, judge)
     examples = {name: hsem.extremes(table, name, count=args.count) for name in args.attributes}
     directions = hsem.supervised_directions(model, examples.values(), samples=samples)
 
@@ -88,9 +92,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
 
     for name, direction in directions.items():
         tensors[f"curve/{name}"] = parts(f"curve/{name}", curve, direction)
-    longest = max(directions.values(), key=hsem.Direction.norm)
-    random = hsem.random_like(longest, torch.Generator().manual_seed(0))
-    tensors["curve/random"] = parts("curve/random", curve, random)
+    tensors["curve/random"] = parts("curve/random", curve, as_long_as_any(directions))
 
     assert samples.h_seq is not None
     for name in WITH_NORMALS if set(WITH_NORMALS) <= set(args.attributes) else ():

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from torch import Tensor
 from .. import results
 from .._version import __version__
 from ..diffusion.sampling import Samples, sample
+from ..directions.direction import Direction, random_like
 from ..files import as_json, make_folder, prepare, read_tensors, save_tensors
 from ..network.unet import HSpaceUNet
 from ..reading import refusing
@@ -95,12 +96,21 @@ class Parts:
         self, recipe: str, args: Namespace, tensors: Mapping[str, Tensor], **facts: Any
     ) -> Path:
         """Write the result, with the command that makes it again, and let the parts go."""
-        path = results.save(args.output, self.model, tensors, command=said(recipe, args), **facts)
-        self.clear()
-        return path
+        return finish(recipe, args, self.model, tensors, [self], **facts)
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def finish(
+    recipe: str, args: Namespace, model: HSpaceUNet, tensors: Mapping[str, Tensor],
+    kept: Iterable[Parts], **facts: Any,
+) -> Path:  # fmt: skip
+    """The same for the parts of several models, of which the result belongs to one."""
+    path = results.save(args.output, model, tensors, command=said(recipe, args), **facts)
+    for parts in kept:
+        parts.clear()
+    return path
 
 
 def drawn(model: HSpaceUNet, seeds: Sequence[int] | None = None, **how: Any) -> Tensor:
@@ -124,3 +134,9 @@ def crowd(
         found["images"], found["x_T"], tuple(range(n)), (float(eta),) * schedule.steps, schedule,
         h_seq=found["h_seq"],
     )  # fmt: skip
+
+
+def as_long_as_any(directions: Mapping[str, Direction]) -> Direction:
+    """A random direction of the norm of the longest: the control beside all of them."""
+    longest = max(directions.values(), key=Direction.norm)
+    return random_like(longest, torch.Generator().manual_seed(0))

@@ -29,7 +29,7 @@ from hsem.judges.scorers import scores_of
 from . import command
 from .asyrp import OWN, rms
 from .expressions import all_of, split
-from .parts import FLOAT, Parts, drawn
+from .parts import FLOAT, Parts, as_long_as_any, drawn
 from .reference import judges_of, kind_of, strength_of
 from .regions import measures
 
@@ -88,8 +88,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
         raise ValueError(f"{args.directions!r} holds directions for other steps than {STEPS}")
     parts = Parts(args.output, model, **vars(args), directions_of=named.provenance["date"])
     directions = {name: named.directions[name] for name in NAMES}
-    longest = max(directions.values(), key=hsem.Direction.norm)
-    directions["random"] = hsem.random_like(longest, torch.Generator().manual_seed(0))
+    directions["random"] = as_long_as_any(directions)
     people = range(FIRST, FIRST + args.people)
     tensors: dict[str, Tensor] = {}
 

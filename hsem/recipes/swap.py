@@ -31,7 +31,7 @@ import hsem
 from hsem import results
 
 from . import command
-from .parts import FLOAT, WHOLE, Parts, drawn
+from .parts import FLOAT, WHOLE, Parts, drawn, finish
 from .reference import Judge, judges_of
 
 STEPS, ETA, SECOND = 20, 0.0, 500_000  # SECOND: seed of the first S2
@@ -144,7 +144,7 @@ def runs(args: argparse.Namespace) -> int:
 
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """Scores of the model ("ordinary"), of its twin if it has one, and of others by a label."""
-    kept = []
+    kept: list[Parts] = []
     before, prints_before = stored(args.output, n=args.n)
     tensors, prints = dict(before), dict(prints_before)
     for label, one in networks(args, model):
@@ -160,15 +160,11 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
             found = parts.tensors("more", lambda m=one, j=judge, t=timed: more(m, j, args.n, t))  # type: ignore[misc]
             tensors |= {f"{label}/{key}": value for key, value in found.items()}
         kept.append(parts)
-    path = results.save(
-        args.output, model, tensors, columns=list(judge.names), fingerprints=prints,
+    return finish(
+        "swap", args, model, tensors, kept, columns=list(judge.names), fingerprints=prints,
         rows=["S1", "S2", "S1 with h of S2", "S2 with h of S1", "channels shuffled", "noise"],
         n=args.n, measured_by=MEASURED_BY, steps=STEPS, eta=ETA, first_seeds=[0, SECOND],
-        command=command.said("swap", args),
     )  # fmt: skip
-    for parts in kept:
-        parts.clear()
-    return path
 
 
 if __name__ == "__main__":
