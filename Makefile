@@ -28,6 +28,15 @@ PAGES    := _config.yml _toc.yml $(wildcard book/*.md book/*.bib)
 FOLDERS  := $(filter-out book/__pycache__,$(patsubst %/,%,$(wildcard book/*/)))
 LIBRARY  := $(shell find hsem -type f -not -name '*.pyc' 2>/dev/null)
 
+# of `make results`, in the order in which they begin; what follows a hyphen is a variant
+RESULTS  := named factors principal table_one table_one-half real_faces learning named-obeys named-mouth controls geometry \
+    geometry-obeys geometry-mouth steps asyrp regions detector ages given pairs table_one-more table_one-double transfer \
+    arithmetic untangling sequence swap expressions moments
+DONE     := _build/results
+JOBS     ?= 2
+THREADS   = $$(n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))
+TAKEN    := $(filter-out hsem/data/results/%,$(LIBRARY))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test book html figures results test colab lab live lint format notebooks numbers address clean distclean
 .DELETE_ON_ERROR:
@@ -104,9 +113,29 @@ html: setup  ## build the pages from the stored outputs (seconds)
 figures: setup  ## the paper's figures with a model: make figures MODEL=folder or name on the hub
 	$(BIN)/python book/_tools/paper_figures.py $(or $(MODEL),random)
 
-results: setup  ## compute again what the chapters load (three hours on two cores; goes on where it was stopped)
-	for recipe in named principal factors detector geometry learning pairs real_faces given expressions regions transfer moments arithmetic asyrp steps sequence swap ages table_one controls untangling; do \
-	    HSEM_CACHE=_build/cache $(BIN)/python -m hsem.recipes.$$recipe || exit 1; done
+# each leaves a stamp when it is there, so that what was stopped goes on with the others; JOBS of
+# them side by side are faster than one with all cores
+results: setup  ## compute again what the chapters load (hours; goes on where it was stopped; JOBS=2 at a time)
+	@mkdir -p $(DONE)
+	$(MAKE) --no-print-directory -j $(JOBS) $(RESULTS:%=$(DONE)/%)
+	rm -rf $(DONE) _build/cache/parts/crowd-*
+
+$(RESULTS:%=$(DONE)/%): $(DONE)/%: $(TAKEN)
+	TQDM_DESC=$* HSEM_CACHE=_build/cache OMP_NUM_THREADS=$(THREADS) \
+	  $(BIN)/python -m hsem.recipes.$(firstword $(subst -, ,$*)) --keep-crowd --output $*
+	@touch $@
+
+# what takes another's directions waits for it
+NAMED := detector geometry given regions arithmetic asyrp steps sequence controls untangling $(filter table_one%,$(RESULTS))
+$(NAMED:%=$(DONE)/%): $(DONE)/named
+$(patsubst %,$(DONE)/%,regions transfer moments asyrp steps): $(DONE)/principal
+# what begins with the same samples waits for those
+$(patsubst %,$(DONE)/%,factors principal ages): $(DONE)/named
+$(DONE)/named-mouth: $(DONE)/factors
+$(DONE)/geometry-obeys: $(DONE)/named-obeys
+$(DONE)/geometry-mouth: $(DONE)/named-mouth
+$(DONE)/arithmetic: $(DONE)/factors
+$(DONE)/expressions: $(DONE)/real_faces
 
 live: setup $(VENV)/.lab  ## open the playground in JupyterLab, for any model
 	$(BIN)/python book/_tools/live_notebook.py _build/live/playground.ipynb

@@ -48,7 +48,7 @@ def runs(args: argparse.Namespace) -> int:
 def pushed(parts: Parts, model: hsem.HSpaceUNet, args: argparse.Namespace) -> dict[str, Tensor]:
     """Scores (3, people, attributes) of each handle and a random one: down, plain, up; in sd."""
     judge, second = judges_of(model)  # the first chooses, the second measures
-    samples = crowd(parts, model, args.n, steps=STEPS, eta=ETA)
+    samples = crowd(parts, args.n, steps=STEPS, eta=ETA)
     table = logits_of(model, samples, judge)
     sets = [hsem.extremes(table, name, count=args.count) for name in HANDLES]
     directions = hsem.supervised_directions(model, sets, samples=samples)
@@ -74,7 +74,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     kept: list[Parts] = []
     for label, one in networks(args, model):
         if prints.get(label) != one.fingerprint:
-            parts = Parts(args.output, one, **asked)
+            parts = Parts(args.output, one, keep_crowd=args.keep_crowd, **asked)
             tensors |= {f"{label}/{key}": x for key, x in pushed(parts, one, args).items()}
             prints[label] = one.fingerprint
             kept.append(parts)

@@ -30,6 +30,8 @@ def parser(doc: str | None, **options: tuple[Any, str]) -> argparse.ArgumentPars
     found.add_argument("--model", default="portraits-64", help="name or folder of a model")
     found.add_argument("--device", help="such as cuda; by default a GPU if there is one")
     found.add_argument("--output", help="name or path of the result; by default all variants")
+    keep = "leave the samples that other recipes begin with, too, in the cache"
+    found.add_argument("--keep-crowd", action="store_true", help=keep)
     for name, (default, about) in options.items():
         how: dict[str, Any] = {"default": default, "type": type(default)}
         if isinstance(default, type):
@@ -48,10 +50,17 @@ def variants(recipe: Any) -> dict[str, dict[str, Any]]:
 
 
 def run(name: str) -> None:
-    """The recipe that runs as the module `name`, with the options of the command line."""
-    recipe = sys.modules[name]
+    """The recipe that runs as the module `name`, with the options of the command line.
+
+    Without `--output` it makes all its variants, and with the name of one, that one.
+    """
+    recipe, known = sys.modules[name], variants(sys.modules[name])
     given = recipe.parser().parse_args()
-    for output, flags in variants(recipe).items() if given.output is None else [(given.output, {})]:
+    if given.output in known:
+        own = recipe.parser()
+        own.set_defaults(**known[given.output])
+        given = own.parse_args()
+    for output, flags in known.items() if given.output is None else [(given.output, {})]:
         prepare(path_of(output), "output")
         args = argparse.Namespace(**{**vars(given), "output": output, **flags})
         model = load(args.model, device=args.device, dtype=dtype_of(recipe, args.device))
@@ -81,7 +90,7 @@ def said(recipe: str, args: argparse.Namespace) -> str:
     usual = importlib.import_module(f"{ROOM}.{recipe}").parser()
     words: list[str] = []
     for key, value in vars(args).items():
-        if value == usual.get_default(key) or value is None:
+        if value == usual.get_default(key) or value is None or key == "keep_crowd":
             continue
         values = value if isinstance(value, (list, tuple)) else [value]
         words += [f"--{key.replace('_', '-')}", *([] if value is True else map(str, values))]

@@ -33,8 +33,8 @@ from hsem.evaluation.explained import correlation
 from hsem.evaluation.stability import LEVEL
 
 from . import command
-from .parts import FLOAT, WHOLE, Parts
-from .reference import judges_of
+from .parts import FLOAT, WHOLE, Parts, pieces
+from .reference import Judge, judges_of
 
 STEPS, ETA = 20, 1.0
 CLEARED = ("light_azimuth", "light_elevation", "light_ambient", "background")
@@ -188,25 +188,24 @@ def chosen(scores: Tensor, attributes: Tensor, push: Tensor, columns: Sequence[i
     return torch.stack([near, push.abs().argmax(0)])[:, list(columns)]
 
 
+def read(parts: Parts, n: int, judge: Judge) -> tuple[Tensor, Tensor]:
+    """h of n samples, in the precision of the network, which halves it; and their attributes."""
+    hs, attributes = [], []
+    for piece in pieces(parts, n, steps=STEPS, eta=ETA):
+        assert piece.h_seq is not None
+        hs.append(piece.h_seq.to(parts.model.dtype))
+        attributes.append(judge(piece.images.clamp(-1, 1)).cpu())
+    return torch.cat(hs), torch.cat(attributes)
+
+
 def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """Components before and after clearing: their correlations, pushes, and what they tell."""
     judge, second = judges_of(model)  # the first names, the second measures pushes
     names = list(judge.names)
     parts = Parts(args.output, model, **vars(args))
-    schedule = model.schedule(STEPS)
-    grid, about = schedule.timesteps, provenance_of(model, eta=ETA, n=args.n)
+    grid, about = model.schedule(STEPS).timesteps, provenance_of(model, eta=ETA, n=args.n)
 
-    def some(seeds: Sequence[int]) -> dict[str, Tensor]:
-        found = hsem.sample(model, seeds, schedule=schedule, eta=ETA)
-        assert found.h_seq is not None
-        # in the precision of the network, in which h was computed: nothing is lost
-        return {
-            "h": found.h_seq.to(model.dtype),
-            "attributes": judge(found.images.clamp(-1, 1)).cpu(),
-        }
-
-    samples = parts.over("crowd", range(args.n), some)
-    h, attributes = samples.pop("h"), samples["attributes"]
+    h, attributes = read(parts, args.n, judge)
     shape = h.shape[1:]
     gram = parts("products", lambda: products(h))
     draw = torch.Generator().manual_seed(0)

@@ -6,8 +6,8 @@
 The judge finds the parts of a face and measures them (`hsem.judges.geometry`); it knows no smile.
 New people are drawn with each direction from -2 to 2, and with random directions of its norm at
 both ends; the pictures are kept until all are measured. `geometry` is about the default model and
-the directions of `named`, `geometry-obeys` about its twin and those of `named-obeys`. About 30,000
-runs of the network each.
+the directions of `named`, `geometry-obeys` about its twin and those of `named-obeys`,
+`geometry-mouth` about the mouth that `named-mouth` found. About 30,000 runs of the network each.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ ETA = 1.0
 VARIANTS: dict[str, dict[str, Any]] = {
     "geometry": {},
     "geometry-obeys": {"model": "portraits-64-obeys", "directions": "named-obeys"},
+    "geometry-mouth": {"directions": "named-mouth", "reach": 3.0},
 }
 SMALL = {"people": 8}
 

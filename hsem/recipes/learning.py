@@ -56,7 +56,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """The curves of the attributes."""
     judge, second = judges_of(model)  # the first chooses, the second measures
     parts = Parts(args.output, model, **vars(args))
-    samples = crowd(parts, model, args.n, steps=args.steps, eta=0.0)
+    samples = crowd(parts, args.n, steps=args.steps, eta=0.0)
     table = hsem.score_samples(model, samples, judge)
     pool = max(4, int(min(FRACTIONS) * args.n))  # pairs out of each fraction
     fractions = [f for f in FRACTIONS if int(f * args.n) >= pool]

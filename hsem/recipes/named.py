@@ -2,7 +2,8 @@
 
 The first judge chooses the examples, the second measures all effects. About 105,000 runs of the
 network: ten minutes on two cores, seconds on a GPU. Unless `--output` names one file, a smaller one
-for the twin follows, `named-obeys`: what smile and mouth look like in a network that obeys h.
+for the twin follows, `named-obeys`: what smile and mouth look like in a network that obeys h; and
+`named-mouth`, which looks for open mouths, of which there are few, in three times as many samples.
 
     python -m hsem.recipes.named
 """
@@ -40,6 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "model": "portraits-64-obeys", "n": 800, "count": 80, "people": 64,
         "attributes": ["smile", "mouth_open", "eye_open"],
     },
+    "named-mouth": {"n": 5000, "count": 100, "reach": 3.0, "attributes": ["mouth_open"]},
 }  # fmt: skip
 SMALL = {"n": 96, "count": 16, "people": 8}
 
@@ -68,7 +70,7 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     """One file: of one model, for some attributes."""
     judge, second = judges_of(model)  # the first chooses, the second measures
     parts = Parts(args.output, model, **vars(args))
-    samples = crowd(parts, model, args.n, steps=STEPS, eta=ETA)
+    samples = crowd(parts, args.n, steps=STEPS, eta=ETA)
     table = logits_of(model, samples, judge)
     examples = {name: hsem.extremes(table, name, count=args.count) for name in args.attributes}
     directions = hsem.supervised_directions(model, examples.values(), samples=samples)

@@ -8,7 +8,9 @@
 A part is written whole or not at all, in the precision it was computed in: what is read again is
 what was computed, to the bit, so a run that was killed ends as one that was not. Parts know what
 they were made with: weights, settings, the stored results that the settings name, and the recipes
-themselves; others are not found. They lie in the folder `parts` of `hsem.results.cache()`.
+themselves; others are not found. They lie in the folder `parts` of `hsem.results.cache()`. Samples
+that several recipes begin with (`crowd`) lie beside them, and go with them unless a recipe was told
+to leave them to the next (`--keep-crowd`, as `make results` does).
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +52,9 @@ RECIPES = _mark(*(path.read_bytes() for path in sorted(Path(__file__).parent.glo
 class Parts:
     """Parts of the result `name` of a model, for these settings (plain JSON values)."""
 
-    def __init__(self, name: str | Path, model: HSpaceUNet, /, **settings: Any) -> None:
+    def __init__(
+        self, name: str | Path, model: HSpaceUNet, /, *, keep_crowd: bool = False, **settings: Any
+    ) -> None:
         facts = {
             "model": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type,
             "torch": torch.__version__, "hsem": __version__, "recipes": RECIPES, **settings,
@@ -62,7 +67,8 @@ class Parts:
             if path.is_file()
         ]
         mark = _mark(as_json(facts, sort_keys=True).encode(), *taken)
-        self.model = model
+        self.model, self.keep_crowd = model, keep_crowd
+        self.crowds: list[Parts] = []
         self.folder = cache() / "parts" / f"{Path(name).stem}-{mark}"
         prepare(self.folder / "part", "HSEM_CACHE")
 
@@ -100,6 +106,8 @@ class Parts:
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        for crowd in () if self.keep_crowd else self.crowds:
+            crowd.clear()
 
 
 def finish(
@@ -118,22 +126,34 @@ def drawn(model: HSpaceUNet, seeds: Sequence[int] | None = None, **how: Any) -> 
     return sample(model, seeds, record=(), progress=False, **how).images
 
 
-def crowd(
-    parts: Parts, model: HSpaceUNet, n: int, *, steps: int, eta: float, size: int = 100
-) -> Samples:
-    """`hsem.sample` of the seeds 0 to n - 1 with their h, `size` of them a part."""
-    schedule = model.schedule(steps)
+def pieces(parts: Parts, n: int, *, steps: int, eta: float, size: int = 100) -> Iterator[Samples]:
+    """`hsem.sample` of the seeds 0 to n - 1 with their h, `size` of them at a time."""
+    model, schedule = parts.model, parts.model.schedule(steps)
+    kept = Parts("crowd", model, steps=steps, eta=eta)
+    parts.crowds.append(kept)
 
-    def some(seeds: Sequence[int]) -> dict[str, Tensor]:
+    def some(seeds: range) -> dict[str, Tensor]:
         run = sample(model, seeds, schedule=schedule, eta=eta)
         assert run.h_seq is not None
-        return {"images": run.images, "x_T": run.x_T, "h_seq": run.h_seq}
+        # in the precision of the network, in which h was computed: nothing is lost
+        return {"images": run.images, "x_T": run.x_T, "h_seq": run.h_seq.to(model.dtype)}
 
-    found = parts.over("crowd", range(n), some, size)
-    return Samples(
-        found["images"], found["x_T"], tuple(range(n)), (float(eta),) * schedule.steps, schedule,
-        h_seq=found["h_seq"],
-    )  # fmt: skip
+    for first in range(0, n, size):
+        seeds = range(first, min(first + size, n))
+        found = kept.tensors(f"{first}-{seeds.stop}", some, seeds)
+        yield Samples(
+            found["images"], found["x_T"], tuple(seeds), (float(eta),) * schedule.steps, schedule,
+            h_seq=found["h_seq"].to(model.outer_dtype),
+        )  # fmt: skip
+
+
+def crowd(parts: Parts, n: int, *, steps: int, eta: float) -> Samples:
+    """The pieces, all at once."""
+    found = list(pieces(parts, n, steps=steps, eta=eta))
+    images, x_T, h_seq = (
+        torch.cat([getattr(piece, name) for piece in found]) for name in ("images", "x_T", "h_seq")
+    )
+    return replace(found[0], images=images, x_T=x_T, seeds=tuple(range(n)), h_seq=h_seq)
 
 
 def as_long_as_any(directions: Mapping[str, Direction]) -> Direction:

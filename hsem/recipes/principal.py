@@ -23,7 +23,7 @@ from hsem.directions.direction import provenance_of
 from hsem.evaluation.manifold import off_manifold
 
 from . import command
-from .parts import FLOAT, WHOLE, Parts, drawn
+from .parts import FLOAT, WHOLE, Parts, drawn, pieces
 from .reference import Judge, judges_of, pictures_of
 
 ETA, K, TRACKS = 1.0, 6, 4
@@ -53,26 +53,15 @@ class Several(hsem.HSpacePCA):
 def fitted(
     parts: Parts, model: hsem.HSpaceUNet, judge: Judge, options: argparse.Namespace
 ) -> Several:
-    """`hsem.harvest` for several estimators at once; the samples are kept a hundred at a time."""
-    schedule, pca = model.schedule(options.steps), Several(K)
-    pca.timesteps_ = schedule.timesteps
+    """`hsem.harvest` for several estimators at once."""
+    pca, attributes = Several(K), []
+    pca.timesteps_ = model.schedule(options.steps).timesteps
     pca.provenance_ = provenance_of(model, eta=ETA, batch_size=options.batch_size)
-    attributes = []
-    for first in tqdm(range(0, options.n, 100), unit="00 samples"):
-        seeds = range(first, min(first + 100, options.n))
-
-        def some(seeds: range = seeds) -> dict[str, Tensor]:
-            run = hsem.sample(
-                model, seeds, schedule=schedule, eta=ETA, batch_size=options.batch_size,
-                progress=False,
-            )  # fmt: skip
-            assert run.h_seq is not None
-            return {"h_seq": run.h_seq, "attributes": judge(run.images.clamp(-1, 1)).cpu()}
-
-        found = parts.tensors(f"crowd/{first}", some)
-        for batch in found["h_seq"].split(options.batch_size):
+    for piece in pieces(parts, options.n, steps=options.steps, eta=ETA):
+        assert piece.h_seq is not None
+        for batch in piece.h_seq.split(options.batch_size):
             pca.partial_fit(batch)
-        attributes.append(found["attributes"])
+        attributes.append(judge(piece.images.clamp(-1, 1)).cpu())
     pca.seeds_ = torch.arange(options.n, **WHOLE)
     pca.attributes_ = torch.cat(attributes)
     return pca

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -100,7 +100,7 @@ def strength_of(principal: Results) -> float:
 def own_samples(model: HSpaceUNet) -> Tensor:
     """(64, 3, H, W): samples of the model, eta = 0, drawn once for each set of weights."""
     # whatever it is drawn with: one set of pictures for each set of weights
-    anyhow = dict.fromkeys(("dtype", "device", "torch", "hsem", "recipes"), "any")
+    anyhow: dict[str, Any] = dict.fromkeys(("dtype", "device", "torch", "hsem", "recipes"), "any")
     parts = Parts("reference", model, seeds=[SEEDS.start, SEEDS.stop], steps=STEPS, **anyhow)
 
     def draw(seeds: range) -> dict[str, Tensor]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
 import pytest
 from execute import main, run
 from nbformat.v4 import new_code_cell, new_notebook
+
+from hsem.recipes.command import find, variants
 
 ROOT = Path(__file__).resolve().parents[2]
 STUB = """#!/bin/sh
@@ -144,3 +148,66 @@ def test_colab_has_an_environment_of_its_own(checkout: Path) -> None:
     ]
     assert all("_build/colab/bin/python" in line for line in lines[1:])  # and never .venv
     assert ".venv" not in said
+
+
+BREAKING = """#!/bin/sh
+case "$2" in hsem.recipes.*) ;; *) exit 0 ;; esac
+while [ $# -gt 1 ]; do shift; done
+echo "$1 $TQDM_DESC $OMP_NUM_THREADS" >> log
+[ "$1" != "$(cat broken)" ]
+"""
+
+
+@needs_make
+def test_results_go_on_with_what_is_not_there(checkout: Path) -> None:
+    (checkout / ".venv/bin/python").write_text(BREAKING)
+    log, broken = checkout / "log", checkout / "broken"
+
+    def started() -> list[str]:
+        lines = log.read_text().splitlines()
+        log.unlink()
+        assert all(line.split()[1] == line.split()[0] for line in lines)  # bars have names
+        return [line.split()[0] for line in lines]
+
+    broken.write_text("principal")
+    with pytest.raises(AssertionError):
+        make(checkout, "results", "JOBS=1")
+    first = started()
+    assert first[-1] == "principal" and len(first) > 1
+    broken.write_text("")
+    make(checkout, "results", "JOBS=1")
+    second = started()
+    assert second[0] == "principal" and not set(first[:-1]) & set(second)
+    make(checkout, "results", "JOBS=3")  # nothing was left unfinished: all of it anew
+    assert sorted(started()) == sorted({*first, *second})
+
+    broken.write_text("learning")
+    with pytest.raises(AssertionError):
+        make(checkout, "results", "JOBS=1")
+    weights = next((checkout / "hsem/data/portraits-64/unet").iterdir())
+    os.utime(weights, (2**31, 2**31))  # new weights: what is there is of the old ones
+    broken.write_text("")
+    started()
+    make(checkout, "results", "JOBS=1")
+    assert sorted(started()) == sorted({*first, *second})
+
+
+@needs_make
+def test_results_are_all_there_and_wait_for_each_other(checkout: Path) -> None:
+    (checkout / ".venv/bin/python").write_text(BREAKING)
+    (checkout / "broken").write_text("")
+    make(checkout, "results", "JOBS=1")
+    order = [line.split()[0] for line in (checkout / "log").read_text().splitlines()]
+    stems = [p.stem for p in (ROOT / "hsem/recipes").glob("*.py") if "def fill(" in p.read_text()]
+    every = {
+        name: find(name)[1]
+        for stem in stems
+        for name in variants(import_module(f"hsem.recipes.{stem}"))
+    }
+    assert sorted(order) == sorted(every)
+    said = make(checkout, "--dry-run", "--print-data-base", "results")
+    for name, args in every.items():
+        rule = re.findall(rf"^_build/results/{name}: (.*)$", said, re.MULTILINE)[0]
+        for key in ("directions", "principal", "samples"):
+            taken = getattr(args, key, None)
+            assert taken is None or f"_build/results/{taken}" in rule.split(), (name, taken)

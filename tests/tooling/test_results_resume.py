@@ -57,7 +57,7 @@ def counted(save):
         return save(*args, **kwargs)
     return write
 parts.save_tensors = counted(parts.save_tensors)
-parts.crowd.__kwdefaults__["size"] = 8  # so that a small crowd has several parts
+parts.pieces.__kwdefaults__["size"] = 8  # so that a small crowd has several parts
 hsem.results.save = counted(hsem.results.save)
 recipe = importlib.import_module(f"hsem.recipes.{name}")
 if name == "real_faces":
