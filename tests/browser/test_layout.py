@@ -38,7 +38,9 @@ WIDER = """() => {
     let box = e;  // where it would scroll
     while (box !== article && !scrolls(box)) box = box.parentElement;
     const hidden = scrolls(box) ? box.scrollWidth - box.clientWidth : 0;
-    const has = e.getBoundingClientRect(), room = article.getBoundingClientRect();
+    const wide = e.closest('.full-width');  // takes the margin, too
+    const has = e.getBoundingClientRect();
+    const room = (wide ? document.documentElement : article).getBoundingClientRect();
     const over = Math.max(has.right - room.right, room.left - has.left);
     const fits = !!e.closest('.cell_output') || e.tagName === 'TABLE';  // or should, on a laptop
     if (hidden > 1) found.push(['scrolls', hidden, name(e), fits]);
