@@ -53,7 +53,7 @@ def invert(
     steps: int = 50,
     schedule: Schedule | None = None,
     fixed_point: int = 10,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> Inversion:
     """Find x_T such that DDIM sampling (eta = 0) leads to `images`.
@@ -110,7 +110,7 @@ def invert(
         x_T[which] = x.cpu()
 
     with tqdm(total=n * t_count, disable=not progress, unit="step", leave=False) as bar:
-        Pieces(batch_size).run(n, compute)
+        Pieces.drawing(batch_size, model).run(n, compute)
     if fixed_point:
         _warn_unsolved(residual, schedule)
     return Inversion(x_T, h_seq, schedule, residual)

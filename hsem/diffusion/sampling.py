@@ -145,7 +145,7 @@ def sample(
     edit: Edit | None = None,
     asyrp: bool = False,
     record: Sequence[str] = ("h",),
-    batch_size: int | Pieces = 16,
+    batch_size: int | Pieces | None = None,
     progress: bool = True,
 ) -> Samples:
     """Generate images and record what happens at the bottleneck.
@@ -157,7 +157,8 @@ def sample(
     steps, schedule : T, spread as the model's scheduler says; or the exact noise levels
     eta, edit, asyrp : see `sample_steps`
     record : any of "h", "x", "eps", "x0", "delta_h"
-    batch_size : samples computed at once (fewer where CUDA memory runs out); not of the result
+    batch_size : samples computed at once (fewer where CUDA memory runs out); not of the result.
+        None is 16, and on a GPU as many as have the pixels of 16 pictures of 256 x 256.
     progress : show a bar
 
     Returns
@@ -180,7 +181,7 @@ def sample(
     unknown = sorted(set(record) - set(RECORDABLE))
     if isinstance(record, str) or unknown:
         raise ValueError(f"record must list some of {RECORDABLE}, got {record!r}")
-    pieces = Pieces.of(batch_size)
+    pieces = Pieces.drawing(batch_size, model)
     seeds = None if seeds is None else checked_seeds(seeds)
     n = _count(seeds, x_T, z)
     if x_T is None and seeds is None:

@@ -116,7 +116,7 @@ def effect_matrix(
     first_seed: int = FIRST_SEED,
     eta: float | Sequence[float] = 1.0,
     asyrp: bool = False,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> EffectMatrix:
     """Apply every direction to fresh samples and measure how all scores change (Table I).
@@ -145,8 +145,8 @@ def effect_matrix(
         direction.check_model(model)
         grid.dot(direction)  # raises if the grids differ: all share the unedited samples
     run = partial(
-        edited_scores, model, scorer, eta=eta, asyrp=asyrp, batch_size=Pieces(batch_size),
-        scoring=Pieces(64),
+        edited_scores, model, scorer, eta=eta, asyrp=asyrp,
+        batch_size=Pieces.drawing(batch_size, model), scoring=Pieces(64),
     )  # fmt: skip
     plain, changes = [], []
     with tqdm(total=repeats * (len(edits) + 1), disable=not progress, unit="run") as bar:
@@ -215,7 +215,7 @@ def edited_scores(
     x_T: Tensor | None = None,
     eta: float | Sequence[float] = 1.0,
     asyrp: bool = False,
-    batch_size: int | Pieces = 16,
+    batch_size: int | Pieces | None = None,
     scoring: int | Pieces = 64,
 ) -> Tensor:
     """Scores (n, k) of samples made with an edit.
@@ -224,7 +224,7 @@ def edited_scores(
     ----------
     timesteps : the steps to sample with, those of the direction in `edit`
     x_T : (n, 3, H, W), in place of what the seeds give
-    batch_size, scoring : pictures drawn, and scored, at once
+    batch_size, scoring : pictures drawn (see `sample`), and scored, at once
 
     Raises
     ------

@@ -17,7 +17,7 @@ from torch import Tensor
 import hsem
 from hsem.diffusion.replay import Replay
 from hsem.judges.scorers import from_function, scores_of
-from hsem.network.memory import Pieces
+from hsem.network.memory import Pieces, usual_batch
 from hsem.unsupervised.products import JacobianProducts
 
 MODEL = hsem.tiny_unet(0)
@@ -298,3 +298,17 @@ def test_a_device_that_is_full():
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     torch.testing.assert_close(limited.images, expected.images, atol=2e-2, rtol=0)
+
+
+def test_how_many_pictures_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU as many as have the pixels of 16 pictures of 256 x 256, and 16 elsewhere."""
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert [usual_batch(gpu, (3, side, side)) for side in (32, 64, 256, 512)] == [1024, 256, 16, 16]
+    assert usual_batch(cpu, (3, 64, 64)) == 16
+    with room_for(99, monkeypatch, torch.cuda.OutOfMemoryError) as tried:
+        plain = hsem.sample(MODEL, range(40), record=(), **OPTIONS).images
+        monkeypatch.setattr("hsem.network.memory.usual_batch", lambda *_: 25)
+        larger = hsem.sample(MODEL, range(40), record=(), **OPTIONS).images
+        hsem.sample(MODEL, range(40), record=(), batch_size=30, **OPTIONS)
+    assert list(dict.fromkeys(tried)) == [16, 8, 25, 15, 30, 10]
+    torch.testing.assert_close(larger, plain, atol=1e-4, rtol=1e-4)
