@@ -6,7 +6,8 @@
 Five rows are about samples; `python -m portraits.evaluate` measures them and writes them beside the
 weights. The others are about handles, and are read from the results of the book: what a swapped h
 decides (`swap`), named directions by the second judge (`named`; `ages` of other networks), smile
-and mouth in pixels (`geometry`).
+and mouth in pixels (`geometry`). For the mouth, the direction that was found in more samples counts
+where there is one (`named-mouth`, `geometry-mouth`).
 """
 
 from __future__ import annotations
@@ -113,13 +114,14 @@ def of_handles(fingerprint: str) -> dict[str, Value]:
     for label, mark in swap.provenance["fingerprints"].items():
         if mark == fingerprint:
             found["exchange"] = exchange(swap[label], swap.provenance["columns"])
-    if named := _stored("named", fingerprint):
-        found["handles"] = passing(named)
+    if named := _stored(fingerprint, "named", "named-obeys"):
+        found["handles"] = passing(named, _stored(fingerprint, "named-mouth"))
     if found["handles"] is None:
         found["handles"] = passing_as_one_of("ages", fingerprint)
-    if pixels := _stored("geometry", fingerprint):
-        for key, what in (("smile", "smile"), ("mouth", "mouth_open")):
-            found[key] = beyond_chance(pixels, what)
+    pixels = _stored(fingerprint, "geometry", "geometry-obeys")
+    wider = _stored(fingerprint, "geometry-mouth") or pixels
+    for key, what, where in (("smile", "smile", pixels), ("mouth", "mouth_open", wider)):
+        found[key] = beyond_chance(where, what) if where else None
     return found
 
 
@@ -148,14 +150,22 @@ def exchange(scores: Tensor, columns: list[str]) -> float:
     return mean(shares)
 
 
-def passing(named: results.Results) -> float | None:
-    """How many of the eight handles move their attribute, monotonely, by more than 1.5 sd."""
-    columns = list(named.provenance["columns"])
+def passing(named: results.Results, more: results.Results | None = None) -> float | None:
+    """How many of the eight handles move their attribute, monotonely, by more than 1.5 sd.
+
+    Directions that are also in `more` have a second try.
+    """
     if not all(f"curve/{name}" in named.tensors for name in HANDLES):
         return None
     unit = classifier.load(classifier.SECOND).spread
-    at = {name: columns.index(name) for name in HANDLES}
-    return float(sum(passes(named[f"curve/{name}"][..., k] / unit[k]) for name, k in at.items()))
+
+    def good(found: results.Results | None, name: str) -> bool:
+        if found is None or f"curve/{name}" not in found.tensors:
+            return False
+        k = list(found.provenance["columns"]).index(name)
+        return passes(found[f"curve/{name}"][..., k] / unit[k])
+
+    return float(sum(good(named, name) or good(more, name) for name in HANDLES))
 
 
 def passing_as_one_of(name: str, fingerprint: str) -> float | None:
@@ -189,9 +199,9 @@ def beyond_chance(pixels: results.Results, what: str) -> tuple[float, int]:
     return times, int((own[:8] > chance.flatten().quantile(0.95)).sum())
 
 
-def _stored(recipe: str, fingerprint: str) -> results.Results | None:
-    """The result of a recipe about these weights: of the default model, or of its twin."""
-    for name in (recipe, f"{recipe}-obeys"):
+def _stored(fingerprint: str, *names: str) -> results.Results | None:
+    """The first of some results that is about these weights."""
+    for name in names:
         found = results.load(name, check=False)
         if found.provenance["fingerprint"] == fingerprint:
             return found

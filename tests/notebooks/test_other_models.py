@@ -33,6 +33,7 @@ FIRST_LINES = sorted({p.stem for p in CHAPTERS} - OWN - {"celeba"})  # which ask
 SIDE = 64  # pixels of a picture on the first page
 SIZES = {
     "named": {"n": 24, "count": 4, "people": 2},
+    "named-mouth": {"n": 24, "count": 4, "people": 2},
     "principal": {"n": 24, "m": 2, "batch_size": 8},
     "asyrp": {"people": 2, "images": 2, "rank": 2},
     "steps": {"people": 2, "images": 2},
