@@ -10,7 +10,7 @@ import torch
 
 import hsem
 from hsem import results
-from hsem.recipes import command, parts
+from hsem.recipes import command, parts, table_one
 from hsem.recipes.parts import Parts
 
 
@@ -124,3 +124,72 @@ def test_a_damaged_result_in_the_cache_says_what_to_delete(model, cache, monkeyp
         recipe, "fill", lambda args, m: results.save(args.output, m, {"x": torch.ones(1)})
     )
     assert results.load_or_make("sequence", model)["x"] == 1  # control: the advice helps
+
+
+def test_a_crowd_is_sampled_once_for_all_who_begin_with_it(model, cache, monkeypatch) -> None:
+    drawn: list[int] = []
+
+    def counted(*args, **kwargs):
+        drawn.extend(args[1])
+        return hsem.sample(*args, **kwargs)
+
+    monkeypatch.setattr(parts, "sample", counted)
+
+    def crowd(one: Parts, n: int) -> hsem.Samples:
+        drawn.clear()
+        return parts.crowd(one, n, steps=3, eta=1.0)
+
+    first, second, third = (
+        Parts(name, model, n=1, keep_crowd=keep)
+        for name, keep in (("a", True), ("b", True), ("c", False))
+    )
+    found = crowd(first, 130)
+    assert drawn == list(range(130)) and found.seeds == tuple(range(130))
+    again = hsem.sample(model, range(130), steps=3, eta=1.0, progress=False)
+    torch.testing.assert_close(found.h_seq, again.h_seq)
+    torch.testing.assert_close(found.images, again.images)
+    first.clear()
+    more = crowd(second, 150)  # the first hundred are there
+    assert drawn == list(range(100, 150))
+    assert torch.equal(more.h_seq[:100], found.h_seq[:100])
+    second.clear()
+    crowd(third, 150)
+    assert not drawn
+    third.clear()  # who was not told to keep it takes it along
+    assert not list((cache / "parts").iterdir())
+    crowd(third, 20)
+    assert drawn == list(range(20))
+
+
+def test_a_crowd_in_half_precision_is_kept_without_loss(model, cache) -> None:
+    with results.in_dtype(model, torch.bfloat16):
+        one = Parts("a", model)
+        fresh, read = (parts.crowd(one, 7, steps=2, eta=1.0) for _ in range(2))
+        plain = hsem.sample(model, range(7), steps=2, eta=1.0, progress=False)
+    assert read.h_seq.dtype == plain.h_seq.dtype == torch.float32
+    assert torch.equal(read.h_seq, plain.h_seq) and torch.equal(fresh.h_seq, read.h_seq)
+
+
+def test_the_name_of_a_variant_has_its_options(model, cache, monkeypatch, capsys) -> None:
+    seen: list[tuple[str, float, int]] = []
+
+    def fill(args, _):
+        seen.append((args.output, args.scale, args.n))
+        return Path(__file__)
+
+    monkeypatch.setattr(table_one, "fill", fill)
+    monkeypatch.setattr(command, "load", lambda *_, **__: model)
+
+    def made(*words: str) -> list[tuple[str, float, int]]:
+        seen.clear()
+        monkeypatch.setattr(sys, "argv", ["table_one", *words])
+        command.run(table_one.__name__)
+        return list(seen)
+
+    every = {name: (name, flags.get("scale", 1.0), flags.get("n", 100))
+             for name, flags in table_one.VARIANTS.items()}  # fmt: skip
+    assert made() == list(every.values()) and len(every) == 4
+    assert made("--output", "table_one-half") == [every["table_one-half"]] != [every["table_one"]]
+    assert made("--output", "table_one-half", "--n", "7") == [("table_one-half", 0.5, 7)]
+    mine = str(cache / "mine.safetensors")
+    assert made("--output", mine) == [(mine, 1.0, 100)]
