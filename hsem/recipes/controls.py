@@ -3,7 +3,7 @@
 The rows of the table four times more, on people of their own: each direction without random
 directions, without one random direction at the angle of the real ones, and without directions whose
 examples had their labels shuffled. Both judges look at every sample. Needs the directions of
-`named.py`; 84,000 runs of the network, twenty minutes on one core.
+`named.py`; 84,000 runs of the network.
 
     python -m hsem.recipes.controls
 """

@@ -1,6 +1,6 @@
 """Directions of several moments in the making of four images, each at its own step and at all.
 
-    python -m hsem.recipes.moments      # about two minutes on one core
+    python -m hsem.recipes.moments      # 7,000 runs of the network
 
 For SM D (Figs. 13 to 16) in the chapter "Directions of one image". The three leading directions at
 each of five steps, both ways, with a quarter of the norm of regions.py; beside them random

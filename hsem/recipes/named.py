@@ -1,9 +1,9 @@
 """Results for the chapter "Directions with names": a crowd, its scores, and eleven directions.
 
 The first judge chooses the examples, the second measures all effects. About 105,000 runs of the
-network: ten minutes on two cores, seconds on a GPU. Unless `--output` names one file, a smaller one
-for the twin follows, `named-obeys`: what smile and mouth look like in a network that obeys h; and
-`named-mouth`, which looks for open mouths, of which there are few, in three times as many samples.
+network. Unless `--output` names one file, a smaller one for the twin follows, `named-obeys`: what
+smile and mouth look like in a network that obeys h; and `named-mouth`, which looks for open mouths,
+of which there are few, in three times as many samples.
 
     python -m hsem.recipes.named
 """

@@ -1,6 +1,6 @@
 """Results for "Directions with names": the open mouth, from pictures of the same person twice.
 
-About 30,000 runs of the network: seven minutes on two cores, seconds on a GPU.
+About 30,000 runs of the network.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How local are the directions of one image, of its regions, and of PCA, at equal norm?
 
-    python -m hsem.recipes.regions              # about ten minutes on two cores
+    python -m hsem.recipes.regions              # 47,000 runs of the network
     python -m hsem.recipes.regions --m 100      # with a GPU
 
 For the chapters "Directions of one image" and "Regions". Needs the results of principal.py, and of

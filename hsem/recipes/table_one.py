@@ -1,7 +1,7 @@
 """Results for Table I: effects of the original and of the disentangled directions.
 
 Needs the directions of `named.py`. Of the paper's own size, 10 repeats of 100 samples: 220,000 runs
-of the network, fifty minutes on one core; fewer samples at three other strengths, half an hour.
+of the network; fewer samples at three other strengths, 132,000.
 Makes the four tables of the chapter, unless `--output` names one. What is there already, made with
 the same settings, is kept, so a run may be stopped, and `--repeats 20` goes on where ten were made.
 """

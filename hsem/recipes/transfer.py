@@ -1,6 +1,6 @@
 """Directions of one image, lent to strangers: do they do to others what they do to their owner?
 
-    python -m hsem.recipes.transfer     # about five minutes on one core
+    python -m hsem.recipes.transfer     # 23,000 runs of the network
 
 For the chapters "Directions of one image" and "Regions". Eight owners, the first images of
 regions.py, each with the directions of masked and penalised eyes and mouths and its own leading
