@@ -50,7 +50,10 @@ RECIPES = _mark(*(path.read_bytes() for path in sorted(Path(__file__).parent.glo
 
 
 class Parts:
-    """Parts of the result `name` of a model, for these settings (plain JSON values)."""
+    """Parts of the result `name` of a model, for these settings (plain JSON values).
+
+    keep_crowd : leave the samples of `crowd` when the parts go; it is none of the settings
+    """
 
     def __init__(
         self, name: str | Path, model: HSpaceUNet, /, *, keep_crowd: bool = False, **settings: Any
