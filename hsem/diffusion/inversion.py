@@ -110,7 +110,7 @@ def invert(
         x_T[which] = x.cpu()
 
     with tqdm(total=n * t_count, disable=not progress, unit="step", leave=False) as bar:
-        Pieces.drawing(batch_size, model).run(n, compute)
+        Pieces.drawing(batch_size, model.device, model.image_shape).run(n, compute)
     if fixed_point:
         _warn_unsolved(residual, schedule)
     return Inversion(x_T, h_seq, schedule, residual)

@@ -181,7 +181,7 @@ def sample(
     unknown = sorted(set(record) - set(RECORDABLE))
     if isinstance(record, str) or unknown:
         raise ValueError(f"record must list some of {RECORDABLE}, got {record!r}")
-    pieces = Pieces.drawing(batch_size, model)
+    pieces = Pieces.drawing(batch_size, model.device, model.image_shape)
     seeds = None if seeds is None else checked_seeds(seeds)
     n = _count(seeds, x_T, z)
     if x_T is None and seeds is None:

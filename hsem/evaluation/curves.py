@@ -62,10 +62,8 @@ def attribute_curve(
     if strengths.ndim != 1 or len(strengths) < 2 or not bool((strengths.diff() > 0).all()):
         raise ValueError(f"scales must be two or more numbers in ascending order, got {scales}")
     direction.check_model(model)
-    run = partial(
-        edited_scores, model, scorer, eta=eta, batch_size=Pieces.drawing(None, model),
-        scoring=Pieces(64),
-    )  # fmt: skip
+    drawing = Pieces.drawing(None, model.device, model.image_shape)
+    run = partial(edited_scores, model, scorer, eta=eta, batch_size=drawing, scoring=Pieces(64))
     scores = [
         run(seeds, direction.timesteps, add(direction, float(s)))
         for s in tqdm(strengths, disable=not progress, unit="scale", leave=False)

@@ -146,7 +146,7 @@ def effect_matrix(
         grid.dot(direction)  # raises if the grids differ: all share the unedited samples
     run = partial(
         edited_scores, model, scorer, eta=eta, asyrp=asyrp,
-        batch_size=Pieces.drawing(batch_size, model), scoring=Pieces(64),
+        batch_size=Pieces.drawing(batch_size, model.device, model.image_shape), scoring=Pieces(64),
     )  # fmt: skip
     plain, changes = [], []
     with tqdm(total=repeats * (len(edits) + 1), disable=not progress, unit="run") as bar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,9 +13,6 @@ from torch.utils._pytree import tree_leaves
 
 from ..callers import tell
 from ..counts import whole_number
-
-if TYPE_CHECKING:
-    from .unet import HSpaceUNet
 
 T = TypeVar("T")
 
@@ -55,9 +52,11 @@ class Pieces:
         return size if isinstance(size, Pieces) else cls(size)
 
     @classmethod
-    def drawing(cls, size: int | Pieces | None, model: HSpaceUNet) -> Pieces:
-        """The same for pictures of a model; None takes as many as `usual_batch` says."""
-        return cls.of(usual_batch(model.device, model.image_shape) if size is None else size)
+    def drawing(
+        cls, size: int | Pieces | None, device: torch.device, shape: tuple[int, int, int]
+    ) -> Pieces:
+        """The same for pictures (3, H, W); None takes as many as `usual_batch` says."""
+        return cls.of(usual_batch(device, shape) if size is None else size)
 
     def run(self, n: int, task: Callable[[slice], T]) -> list[T]:
         """What `task` gives for slices that cover 0..n-1 in turn; it may be called twice for one.

@@ -173,4 +173,4 @@ def test_the_sizes_on_the_page(
     assert seen == [shape]
     assert " × ".join(map(str, shape)) in text
     count = 25 * 4 * shape[0] * shape[1] * shape[2]
-    assert round(count / 1e6) == megabytes and f"{megabytes} MB" in text
+    assert round(count / 1e6) == megabytes and f"${megabytes}$ MB" in text
