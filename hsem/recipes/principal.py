@@ -125,7 +125,7 @@ def stability(pca: Several, n: int) -> dict[str, Tensor]:
 def parser() -> argparse.ArgumentParser:
     return command.parser(
         __doc__, n=(1000, "samples to learn from"), m=(64, "samples to measure edits on"),
-        steps=(20, ""), batch_size=(25, ""),
+        steps=(20, ""), batch_size=(25, "samples to learn from at a time"),
     )  # fmt: skip
 
 
