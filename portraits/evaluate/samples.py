@@ -122,7 +122,7 @@ def pictures(model: hsem.HSpaceUNet, fake: Tensor, train: Tensor, out: Path) -> 
     rows = [
         hsem.sample(model, range(12), steps=s, eta=e, record=(), progress=False).images
         for e in (0.0, 1.0)
-        for s in (10, 25, 50)
+        for s in (10, 20, 40)
     ]
     save(tile(rows), out / "steps_and_eta.webp", quality=92)
 

@@ -92,7 +92,9 @@ def needed(tmp_path_factory) -> dict[str, list[str]]:
     )  # fmt: skip
     both = ["--directions", named, "--principal", principal]
     found |= {"asyrp": both, "steps": both}
-    return found | {name: ["--directions", named] for name in takers}
+    found |= {name: ["--directions", named] for name in takers}
+    found["untangling"] += ["--mouths", named]
+    return found
 
 
 @pytest.mark.slow
