@@ -104,3 +104,19 @@
   window.addEventListener("resize", fit);
   document.addEventListener("toggle", fit, true); // a fold was opened
 })();
+
+// What goes on beyond the edge says so: where a cut falls between two columns nothing else would.
+(function () {
+  const BOXES = ".bd-content figure, .hsem-figure, .hsem-table, .pst-scrollable-table-container";
+  function tell() {
+    document.querySelectorAll(BOXES).forEach(function (box) {
+      const scrolls = getComputedStyle(box).overflowX === "auto";
+      box.classList.toggle("hsem-more", scrolls && box.scrollWidth > box.clientWidth + 1);
+    });
+  }
+  window.addEventListener("load", function () {
+    tell();
+    new ResizeObserver(tell).observe(document.querySelector(".bd-content") || document.body);
+  });
+  document.addEventListener("toggle", tell, true); // a fold was opened
+})();

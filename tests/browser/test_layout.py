@@ -169,6 +169,27 @@ def test_letters_in_pictures_can_be_read_on_a_telephone(browser: Browser, name: 
         assert unreadable(seen) == []
 
 
+# Boxes that scroll sideways, and boxes that say so above their content.
+SAID = """() => ['.bd-content figure, .hsem-figure, .hsem-table', '.hsem-more'].map(kinds =>
+  [...document.querySelectorAll(kinds)]
+    .filter(e => e.matches('.hsem-more') || (getComputedStyle(e).overflowX === 'auto'
+      && e.scrollWidth > e.clientWidth + 1)).filter(e => e.getClientRects().length)
+    .map(e => e.textContent.trim().slice(0, 40)))"""
+
+
+@pytest.mark.parametrize("name", ["book/named", "book/regions", "book/table_one"])
+def test_what_goes_on_beyond_the_edge_says_so(browser: Browser, name: str) -> None:
+    for width in (390, 1280):
+        with visit(browser, ROOT / "_build/html" / f"{name}.html", width=width) as seen:
+            seen.page.evaluate(
+                "document.querySelectorAll('details').forEach(d => { d.open = true })"
+            )
+            seen.page.wait_for_timeout(200)
+            scrolling, told = seen.page.evaluate(SAID)
+            assert set(scrolling) <= set(told)
+            assert bool(told) == (width == 390)  # and nothing is said where all can be seen
+
+
 def test_tiny_letters_are_noticed(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "tiny.html"
     dot = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
