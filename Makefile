@@ -142,10 +142,10 @@ $(DONE)/expressions: $(DONE)/real_faces
 
 live: setup $(VENV)/.lab  ## open the playground in JupyterLab, for any model
 	$(BIN)/python book/_tools/live_notebook.py _build/live/playground.ipynb
-	$(BIN)/jupyter-lab _build/live/playground.ipynb
+	$(KEEP_MEMORY) $(BIN)/jupyter-lab _build/live/playground.ipynb
 
 lab: setup $(VENV)/.lab  ## open the chapters in JupyterLab
-	$(BIN)/jupyter-lab book
+	$(KEEP_MEMORY) $(BIN)/jupyter-lab book
 
 notebooks: setup  ## run chapters again and store their outputs (ONLY="book/hspace.ipynb" for one)
 	$(EXECUTE) $(or $(ONLY),$(CHAPTERS))
