@@ -118,7 +118,7 @@ figures: setup  ## the paper's figures with a model: make figures MODEL=folder o
 
 # each leaves a stamp when it is there, so that what was stopped goes on with the others; JOBS of
 # them side by side are faster than one with all cores
-results: setup  ## compute again what the chapters load (three to five hours on two cores; goes on where it was stopped; JOBS=2 at a time)
+results: setup  ## compute again what the chapters load (about two and a half hours on two fast cores, five on slow ones; goes on where it was stopped; JOBS=2 at a time)
 	@mkdir -p $(DONE)
 	$(MAKE) --no-print-directory -j $(JOBS) $(RESULTS:%=$(DONE)/%)
 	rm -rf $(DONE) _build/cache/parts/crowd-*

@@ -2,7 +2,8 @@
 
 The rows of the table four times more, on people of their own: each direction without random
 directions, without one random direction at the angle of the real ones, and without directions whose
-examples had their labels shuffled. Both judges look at every sample. Needs the directions of
+examples had their labels shuffled. What is random is drawn anew for each repeat, so that the spread
+of the repeats is that of the draws, too. Both judges look at every sample. Needs the directions of
 `named.py`; 84,000 runs of the network.
 
     python -m hsem.recipes.controls
@@ -55,43 +56,42 @@ def fill(args: argparse.Namespace, model: hsem.HSpaceUNet) -> Path:
     eta = named.provenance["eta"]
     directions = {name: named.directions[name] for name in ATTRIBUTES}
     parts = Parts(args.output, model, **vars(args), directions_of=named.provenance["date"])
-    mixed = parts("shuffled", lambda: of_shuffled_labels(model, directions))
-    shuffled = {
-        name: replace(v, delta_h=d) for (name, v), d in zip(directions.items(), mixed, strict=True)
-    }
-    edits = cut(directions, shuffled, torch.Generator().manual_seed(SEED))
+    mixed = parts("shuffled", lambda: of_shuffled_labels(model, directions, args.repeats))
 
-    def measured(r: int) -> Tensor:
+    def measured(r: int) -> dict[str, Tensor]:
+        given = zip(directions.items(), mixed[r], strict=True)
+        shuffled = {name: replace(v, delta_h=d) for (name, v), d in given}
+        edits = cut(directions, shuffled, torch.Generator().manual_seed(SEED + r))
         first = FIRST + r * args.n
         table = hsem.effect_matrix(
             model, edits, both, n=args.n, repeats=1, first_seed=first, eta=eta
         )
-        return table.effects[0]
+        cosines = [[v.cosine(w) for w in shuffled.values()] for v in directions.values()]
+        return {
+            "effects": table.effects[0],
+            "lengths": torch.tensor([v.norm() for v in edits.values()], **FLOAT),
+            "shuffled/cosine": torch.tensor(cosines, **FLOAT),  # rows: real ones
+        }
 
     repeats = tqdm(range(args.repeats), unit="repeat")
-    effects = [parts(f"repeat/{r}", measured, r) for r in repeats]
-    found = torch.stack(effects).unflatten(1, (len(KINDS), len(ATTRIBUTES)))
+    measures = [parts.tensors(f"repeat/{r}", measured, r) for r in repeats]
+    found = {key: torch.stack([m[key] for m in measures]) for key in measures[0]}
+    for key in ("effects", "lengths"):  # (repeats, kinds, rows), and columns
+        found[key] = found[key].unflatten(1, (len(KINDS), len(ATTRIBUTES)))
     k = len(second.names)
     return parts.finish(
         "controls", args,
-        {
-            "effects": found[..., :k], "first": found[..., k:],  # (repeats, kinds, rows, columns)
-            "lengths": torch.tensor([v.norm() for v in edits.values()], **FLOAT).unflatten(
-                0, (len(KINDS), len(ATTRIBUTES))
-            ),
-            "shuffled/cosine": torch.tensor(
-                [[directions[a].cosine(shuffled[b]) for b in ATTRIBUTES] for a in ATTRIBUTES],
-                **FLOAT,
-            ),
-        },
+        found | {"effects": found["effects"][..., :k], "first": found["effects"][..., k:]},
         kinds=list(KINDS), rows=list(ATTRIBUTES), columns=list(second.names), n=args.n,
         repeats=args.repeats, first_seed=FIRST, eta=eta, steps=named.provenance["steps"],
         directions_of=named.provenance["date"], measured_by="both judges",
     )  # fmt: skip
 
 
-def of_shuffled_labels(model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction]) -> Tensor:
-    """(rows, T, C, h, w): equation 11 on the same samples, with a coin for a label."""
+def of_shuffled_labels(
+    model: hsem.HSpaceUNet, directions: dict[str, hsem.Direction], repeats: int
+) -> Tensor:
+    """(repeats, rows, T, C, h, w): equation 11 on the same samples, with coins for labels."""
     draw = torch.Generator().manual_seed(SEED)
     sets = []
     for name, v in directions.items():
@@ -100,10 +100,14 @@ def of_shuffled_labels(model: hsem.HSpaceUNet, directions: dict[str, hsem.Direct
         etas = tuple(eta) if isinstance(eta, (list, tuple)) else (eta,) * len(v.timesteps)
         known = {"model": facts["model"], "fingerprint": facts["fingerprint"]}
         positive, negative = (tuple(facts[f"{side}_seeds"]) for side in ("positive", "negative"))
-        found = Examples(name, positive, negative, v.timesteps, etas, known)
-        sets.append(found.shuffled(draw))
+        for r in range(repeats):
+            found = Examples(f"{name} {r}", positive, negative, v.timesteps, etas, known)
+            sets.append(found.shuffled(draw))
     mixed = hsem.supervised_directions(model, sets)
-    return torch.stack([mixed[name].delta_h for name in directions])
+    rows = [
+        torch.stack([mixed[f"{name} {r}"].delta_h for name in directions]) for r in range(repeats)
+    ]
+    return torch.stack(rows)
 
 
 def cut(

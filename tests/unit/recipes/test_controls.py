@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 import torch
 
 import hsem
+from hsem.judges.scorers import from_function
 from hsem.recipes import controls, untangling
 
 SHAPE = (3, 8, 4, 4)
@@ -55,6 +56,33 @@ def test_equation_12_and_its_controls(edits) -> None:
 def test_draws_differ_from_row_to_row(edits) -> None:
     gone = [edits[f"original {n}"] - edits[f"angle {n}"] for n in controls.ATTRIBUTES]
     assert max(abs(a.cosine(b)) for a, b in pairwise(gone)) < 0.9
+
+
+def test_labels_are_shuffled_anew_for_each_repeat() -> None:
+    model = hsem.tiny_unet(0)
+    samples = hsem.sample(model, range(12), steps=3, eta=1.0, progress=False)
+    read = from_function(lambda x: x.mean((1, 2, 3))[:, None], ["light"])
+    table = hsem.score_samples(model, samples, read)
+    own = hsem.supervised_directions(
+        model, [hsem.extremes(table, "light", count=4)], samples=samples
+    )
+    mixed = controls.of_shuffled_labels(model, own, repeats=3)
+    assert mixed.shape == (3, 1, *own["light"].delta_h.shape)
+    assert not any(
+        torch.equal(a, b) for a, b in combinations([*mixed, own["light"].delta_h[None]], 2)
+    )
+    # Each is the difference of two halves of the same eight samples.
+    assert samples.h_seq is not None
+    facts = own["light"].provenance
+    eight = {*facts["positive_seeds"], *facts["negative_seeds"]}
+    halves = [
+        samples.h_seq[list(one)].mean(0) - samples.h_seq[list(eight - {*one})].mean(0)
+        for one in combinations(sorted(eight), 4)
+    ]
+    for (v,) in mixed:
+        assert min(float((v - half).abs().max()) for half in halves) < 1e-4
+    again = controls.of_shuffled_labels(model, own, repeats=3)
+    assert torch.equal(again, mixed)
 
 
 def test_projections_of_what_is_entangled() -> None:
