@@ -60,20 +60,27 @@
       img.style.maxWidth = `max(100%, ${least}px)`;
     });
   }
+  const BOXES = ".bd-content figure, .hsem-figure, .hsem-table, .pst-scrollable-table-container";
   function reach() {
-    document.querySelectorAll(".bd-content figure, .hsem-figure").forEach(function (figure) {
-      const scrolls = getComputedStyle(figure).overflowX === "auto";
-      if (scrolls && figure.scrollWidth > figure.clientWidth + 1) {
-        figure.tabIndex = 0;
-        figure.setAttribute("aria-label", "A picture that scrolls sideways");
-      } else if (figure.tabIndex === 0) {
-        figure.removeAttribute("tabindex");
-        figure.removeAttribute("aria-label");
+    document.querySelectorAll(BOXES).forEach(function (box) {
+      const scrolls = getComputedStyle(box).overflowX === "auto";
+      const more = scrolls && box.scrollWidth > box.clientWidth + 1;
+      box.classList.toggle("hsem-more", more); // says so: a cut may fall between two columns
+      if (!box.matches("figure, .hsem-figure")) return; // tables have their own
+      if (more) {
+        box.tabIndex = 0;
+        box.setAttribute("aria-label", "A picture that scrolls sideways");
+      } else if (box.tabIndex === 0) {
+        box.removeAttribute("tabindex");
+        box.removeAttribute("aria-label");
       }
     });
   }
   document.addEventListener("DOMContentLoaded", limit);
-  window.addEventListener("load", reach);
+  window.addEventListener("load", function () { // and whenever letters of a table got smaller
+    reach();
+    new ResizeObserver(reach).observe(document.querySelector(".bd-content") || document.body);
+  });
   window.addEventListener("resize", reach);
   document.addEventListener("toggle", reach, true); // a fold was opened
 })();
@@ -103,20 +110,4 @@
   });
   window.addEventListener("resize", fit);
   document.addEventListener("toggle", fit, true); // a fold was opened
-})();
-
-// What goes on beyond the edge says so: where a cut falls between two columns nothing else would.
-(function () {
-  const BOXES = ".bd-content figure, .hsem-figure, .hsem-table, .pst-scrollable-table-container";
-  function tell() {
-    document.querySelectorAll(BOXES).forEach(function (box) {
-      const scrolls = getComputedStyle(box).overflowX === "auto";
-      box.classList.toggle("hsem-more", scrolls && box.scrollWidth > box.clientWidth + 1);
-    });
-  }
-  window.addEventListener("load", function () {
-    tell();
-    new ResizeObserver(tell).observe(document.querySelector(".bd-content") || document.body);
-  });
-  document.addEventListener("toggle", tell, true); // a fold was opened
 })();

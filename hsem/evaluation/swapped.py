@@ -39,6 +39,16 @@ def inherited(child: Tensor, own: Tensor, other: Tensor) -> Tensor:
     return torch.linalg.lstsq(design, child[:, None]).solution[:2, 0]
 
 
+def both_ways(s1: Tensor, s2: Tensor, to_2: Tensor, to_1: Tensor) -> Tensor:
+    """The weights of `inherited`, of the noise and of h, mean over both ways of swapping: (2,).
+
+    Parameters
+    ----------
+    s1, s2, to_2, to_1 : (n,), as for `share_of_h`
+    """
+    return (inherited(to_2, s1, s2) + inherited(to_1, s2, s1)) / 2
+
+
 def share_of_h(s1: Tensor, s2: Tensor, to_2: Tensor, to_1: Tensor) -> Tensor:
     """The weight of the giver of h, over both ways of swapping.
 
@@ -58,4 +68,4 @@ def share_of_h(s1: Tensor, s2: Tensor, to_2: Tensor, to_1: Tensor) -> Tensor:
     >>> round(float(share_of_h(a, b, b, a)), 2), round(float(abs(share_of_h(a, b, a, b))), 2)
     (1.0, 0.0)
     """
-    return (inherited(to_2, s1, s2)[1] + inherited(to_1, s2, s1)[1]) / 2
+    return both_ways(s1, s2, to_2, to_1)[1]
